@@ -2,7 +2,7 @@
 # Writes .env from .env.example with a generated value for each secret, readable by its owner only. An existing file
 # keeps its values and gets the variables that it lacks, so this is also for a new version with new variables.
 #
-#   docker/secrets.sh --initial-stock 100 [FILE]   pieces of a product that was never restocked
+#   docker/secrets.sh --initial-stock 100 [FILE]   units of a product that was never restocked
 #   docker/secrets.sh --check [FILE]               names every variable that must be set and is not
 #
 # API_TOKEN stays empty: all clients may buy. FILE is .env by default.

@@ -2,7 +2,7 @@
 # Tests the production files on this machine's Docker: builds the image, starts docker-compose.prod.yml, buys, scales,
 # kills containers under load and lets `audit` check that no purchase was lost; updates to a newer image and goes back
 # under load; takes a backup and restores it, to a moment too; then the same image on a swarm of one node. It uses a
-# project, volumes and secrets of its own and no host port, and removes all of it, images included. It refuses to run
+# project, volumes and secrets of its own and no host port, and removes everything, images included. It refuses to run
 # beside other containers, since leaving a swarm takes their networks away.
 #
 #   docker/try.sh                          all of it
@@ -15,8 +15,8 @@
 #   TRY_SAGAS=1500                         purchases under load (default)
 #   TRY_RATE=20                            purchases a second during the update (default)
 #
-# Traefik is tried where its image is there. Prometheus, Grafana and the collector are not started: they are not part of
-# this project, and their images may be unavailable. tests/suites/deployment checks their files.
+# Traefik is tried if its image is available. Prometheus, Grafana and the collector are not started: they are not part
+# of this project, and their images may be unavailable. tests/suites/deployment checks their files.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -53,7 +53,7 @@ end() {
   [ -f "$work/env" ] && compose --profile tools down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1 || true
   [ "$swarm" = no ] || docker swarm leave --force >/dev/null 2>&1 || true
   touch "$work/stop"
-  # What was pulled and built; a layer goes after those that stand on it.
+  # Images that were pulled and built; a layer is removed after the layers above it.
   docker images --format '{{.Repository}}:{{.Tag}}' | sort -u | comm -13 "$work/tags" - | grep -v '<none>' | xargs -r docker rmi >/dev/null 2>&1 || true
   local _
   for _ in 1 2 3; do

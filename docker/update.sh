@@ -29,7 +29,7 @@ noticed_after="${UPDATE_PAUSE:-6}"
 containers() { compose ps -q "$1"; }
 health() { docker inspect --format '{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' "$1" 2>/dev/null || echo gone; }
 
-# What IMAGE is after compose has read .env.
+# The value of IMAGE after compose has read .env.
 # All of compose's output is read: a closed pipe would be an error of compose.
 image="$(compose config | awk '$1 == "migrate:" { inside = 1 } inside && $1 == "image:" && !found++ { print $2 }')"
 new="$(docker image inspect --format '{{.Id}}' "$image" 2>/dev/null)" || fail "there is no image $image: build or pull it first"

@@ -11,7 +11,7 @@ const REVISION: &str = "ECOMMERCE_REVISION";
 const DATE: &str = "ECOMMERCE_REVISION_DATE";
 const UNKNOWN: &str = "unknown";
 
-/// What git changes when HEAD moves. A missing file would make Cargo run this script each time.
+/// Files that git changes when HEAD moves. A missing file would make Cargo run this script each time.
 const WATCHED: [&str; 3] = ["HEAD", "logs/HEAD", "packed-refs"];
 
 /// Length of a revision that is shown.
@@ -38,7 +38,8 @@ fn main() {
         true => "revision unknown".to_owned(),
         false => format!("{revision} {date}"),
     };
-    // Other names than those above: Cargo gives these to the tests too, which look whether a builder stated the revision.
+    // Other names than those above: Cargo gives these to the tests too, which check whether a builder stated the
+    // revision.
     println!("cargo:rustc-env=ECOMMERCE_BUILD_REVISION={revision}");
     println!("cargo:rustc-env=ECOMMERCE_BUILD_DATE={date}");
     println!("cargo:rustc-env=ECOMMERCE_BUILD={shown}");

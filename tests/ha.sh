@@ -6,7 +6,7 @@
 #
 # Kinds: switchover leader-killed machine-gone etcd-gone, five rounds of each by default (25 minutes); by name also
 # machine-cut-off, standby-gone and standby-behind. Prints a table and exits with 1 if anything was lost, doubled or not
-# told.
+# reported.
 # ECOMMERCE_BIN is the program to try; without it a debug build is made.
 #
 # It needs root, for network namespaces and the account `postgres`. All processes run in a PID namespace that ends with

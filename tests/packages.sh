@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes the wheel and the npm packages of the debug build, and runs each as a user does: installed by pip in a fresh
 # environment, and by `uvx`, `pipx run` and `npx` from the local files. Each prints its version, runs the services and makes
-# a purchase (tests/packages/first_purchase.py). What `cargo install --path ecommerce` installs prints its version.
+# a purchase (tests/packages/first_purchase.py). The program that `cargo install --path ecommerce` installs prints its
+# version.
 #
 #   tests/packages.sh            of the debug build
 #   tests/packages.sh FOLDER     of existing packages, of docker/packages.sh; without `cargo install`

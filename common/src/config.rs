@@ -64,7 +64,7 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// Tokens.
     pub auth: AuthSettings,
-    /// Logs.
+    /// Logs and traces.
     pub telemetry: TelemetrySettings,
     /// Group-commit writers.
     pub group_commit: GroupCommitSettings,
@@ -95,7 +95,7 @@ pub struct Settings {
     pub inventory: InventorySettings,
     /// The failure lab.
     pub faults: FaultSettings,
-    /// Settings that should be others, and with which a system runs nevertheless.
+    /// Settings that are accepted although other values are advisable.
     #[serde(skip)]
     pub warnings: Vec<ConfigProblem>,
     /// Source of these settings, for reloading; `None` when they were built in code.

@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 /// The version of the hashed field lists. A changed list gets the next number.
 pub const HASH_VERSION: i16 = 1;
 
-/// Bytes that are stored of a hash: no two requests of one key have the same by chance, and a client that searches for two
-/// could only deceive itself.
+/// Stored bytes of a hash: enough that two requests with one key do not collide by chance; a client that searches for a
+/// collision deceives only itself.
 const STORED: usize = 16;
 
 /// The hash of a request's meaning: equal for requests that differ only in their bytes.

@@ -143,7 +143,7 @@ pub fn notice(text: &str) {
     }
 }
 
-/// Says that a setting should be another one.
+/// Warns about a setting that should have another value.
 pub fn warning(text: &str) {
     match logs_are_json() {
         true => tracing::warn!("{text}"),

@@ -10,7 +10,7 @@ volumes. Alertmanager runs docker/alertmanager/alertmanager.yml with a webhook o
     BINARY=target/release/ecommerce docker/prometheus/provoke.py
 
 All durations of the rules (`for`, ranges) are divided by SPEED (10), and Prometheus scrapes every half second instead
-of every five; thresholds are as they are. A container's name that is gone is a target that is removed from a file.
+of every five; thresholds are as they are. A container's name that disappears is a target that is removed from a file.
 The programs are found in PATH, or unpacked from Debian's packages by tests/prometheus.sh. A file system of known size
 has to be mounted for DiskFills, which takes root.
 """
@@ -703,7 +703,7 @@ def main() -> int:
             result[3] = f"{time.monotonic() - ended:.1f} s"
         fired = {result[0] for result in results if result[3] not in (None, "-")}
         with contextlib.suppress(TimeoutError):
-            wait_until("Alertmanager has told all", lambda: fired <= {name for name, state in system.notified if state == "resolved"}, 60)
+            wait_until("Alertmanager has reported all", lambda: fired <= {name for name, state in system.notified if state == "resolved"}, 60)
         for result in results:
             states = sorted(state for name, state in system.notified if name == result[0])
             result[4] = result[4] or " and ".join(states) or "nothing: inhibited, or over before its wait"

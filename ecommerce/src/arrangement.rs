@@ -72,7 +72,7 @@ struct Page {
     next_cursor: Option<String>,
 }
 
-/// What a row is chosen and sorted by.
+/// The values by which a row is selected and sorted.
 #[derive(Deserialize)]
 struct Key {
     created_at: Option<DateTime<Utc>>,

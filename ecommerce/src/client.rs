@@ -76,7 +76,7 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: String,
     url: Url,
-    /// Time of day of the server; `None` if it does not tell it.
+    /// Time of day of the server; `None` if it does not send one.
     date: Option<DateTime<Utc>>,
 }
 

@@ -119,7 +119,7 @@ pub(crate) fn without_database<'a>(settings: &Settings, services: &[&'a str]) ->
     services.iter().copied().filter(has_none).collect()
 }
 
-/// Logs the source of the settings when a service starts, and what should be otherwise in them.
+/// Logs the source of the settings when a service starts, and warns about settings that should have other values.
 pub(crate) fn announce(settings: &Settings) {
     for warning in &settings.warnings {
         telemetry::warning(&warning.to_string());

@@ -1,4 +1,4 @@
-//! What a purchase did to the money and to the stock, in one sentence.
+//! The effects of a purchase on money and stock, in one sentence.
 
 use crate::{
     output,
@@ -31,7 +31,7 @@ pub(crate) fn in_words(
         ("done", _) if status == "COMPLETED" => Some(format!("{unit} was taken from the stock")),
         ("done", _) if has_ended => Some(format!("{unit} stays taken (the shop's rule)")),
         ("done", _) => Some(format!("{unit} is taken")),
-        ("unknown", _) => Some(format!("whether {unit} was taken is not known")),
+        ("unknown", _) => Some(format!("it is not known whether {unit} was taken")),
         _ => None,
     };
     let money = match (charge.action.as_str(), charge.state.as_str()) {
@@ -39,11 +39,11 @@ pub(crate) fn in_words(
             Some(format!("{amount} was taken{} and given back{}", at(charge.finished()), at(charge.undone())))
         }
         ("unknown", "compensated") => {
-            Some(format!("{amount} may have been taken and was given back if so{}", at(charge.undone())))
+            Some(format!("{amount} may have been taken; if so, it was given back{}", at(charge.undone())))
         }
         ("done", _) if status == "COMPLETED" => Some(format!("{amount} was taken{}", at(charge.finished()))),
         ("done", _) => Some(format!("{amount} was taken{} and is not given back yet", at(charge.finished()))),
-        ("unknown", _) => Some(format!("whether {amount} was taken is not known yet")),
+        ("unknown", _) => Some(format!("it is not known yet whether {amount} was taken")),
         _ => None,
     };
     Some(output::printable(&match (money, stock) {
@@ -108,7 +108,7 @@ mod tests {
                 "COMPENSATED",
                 ["unknown", "compensated"],
                 ["pending"; 2],
-                "9.99 may have been taken and was given back if so at 20:30:14.9Z; no stock was taken".to_owned(),
+                "9.99 may have been taken; if so, it was given back at 20:30:14.9Z; no stock was taken".to_owned(),
             ),
             (
                 "FAILED",
@@ -120,7 +120,7 @@ mod tests {
                 "COMPENSATING",
                 ["unknown"; 2],
                 ["pending"; 2],
-                "whether 9.99 was taken is not known yet; no stock was taken".to_owned(),
+                "it is not known yet whether 9.99 was taken; no stock was taken".to_owned(),
             ),
         ] {
             assert_eq!(words(status, charge, decrease), Some(expected), "{status} {charge:?} {decrease:?}");

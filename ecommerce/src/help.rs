@@ -82,7 +82,7 @@ The first Ctrl-C starts no further purchases, waits for those running and shows 
 pub(crate) const RESTOCK: &str = "\
 Examples:
   ecommerce restock --to 1000
-      every product of the catalog has 1,000 pieces at least; a repetition changes nothing
+      every product of the catalog has at least 1,000 units; a repetition changes nothing
   ecommerce restock --add 50 --product 7 --key delivery-4711
       a delivery, counted once, however often it is repeated with this key
 
@@ -263,7 +263,7 @@ Exit codes: 0 every invariant holds; 1 one is broken, and the seed is shown; 2 b
 pub(crate) const CONFORMANCE: &str = "\
 Examples:
   ecommerce conformance --config flights.toml
-      a line per rule of docs/participants.md, with what was sent and what came back
+      a line per rule of docs/participants.md, with the requests sent and the answers received
   ecommerce conformance --config flights.toml --restart 'docker compose restart flights'
       also that decisions outlive the process; the command restarts the participant and then ends
   ecommerce conformance --config flights.toml --json --junit results.xml

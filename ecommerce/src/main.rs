@@ -116,7 +116,7 @@ enum Command {
     /// Make many purchases at once and report the results: table, HTML report, audit
     #[command(after_help = help::LOAD)]
     Load(load::Load),
-    /// Add pieces to the stock of one product, or of all
+    /// Add units to the stock of one product, or of all
     #[command(after_help = help::RESTOCK)]
     Restock(restock::Restock),
     /// Show one purchase step by step
@@ -231,7 +231,7 @@ fn told(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Tells why nothing was started.
+/// Reports why nothing was started.
 fn stopped(failure: &Failure) -> ExitCode {
     output::error(failure);
     console::flush(LAST_WORDS);

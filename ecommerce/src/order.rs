@@ -21,7 +21,7 @@ use crate::{
     steps::{Step, Takeover},
 };
 
-/// A person is told what a purchase waits for after this time, and whenever that changes.
+/// After this time, and at each change, a terminal shows what a purchase waits for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
@@ -124,7 +124,7 @@ impl Order {
         Ok(ended)
     }
 
-    /// Sends the purchase and waits for its end; a person is told what it waits for.
+    /// Sends the purchase and waits for its end; a terminal shows what it waits for.
     async fn buy(&self, body: &str) -> Result<Answer, Failure> {
         let key = Uuid::new_v4().to_string();
         let url = self.target.url(&["saga", "transaction"])?;
@@ -158,7 +158,7 @@ impl Order {
         }
     }
 
-    /// Reads the steps of the purchase; nothing if that fails, since its outcome is told without them.
+    /// Reads the steps of the purchase; nothing if that fails, since its outcome is reported without them.
     async fn progress(&self, id: &str) -> Option<Progress> {
         let url = self.target.url(&["saga", "status", id]).ok()?;
         self.target.get(url).await.ok()?.read().ok()

@@ -1,4 +1,4 @@
-//! `restock`: adds pieces to the stock of one product, or of all.
+//! `restock`: adds units to the stock of one product, or of all.
 
 use clap::Args;
 use common::ids::MAX_CHARS as MAX_ID_CHARS;
@@ -14,11 +14,11 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct Restock {
-    /// Pieces to add to each product
+    /// Units to add to each product
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     #[arg(conflicts_with = "to", required_unless_present = "to")]
     add: Option<u64>,
-    /// Pieces that each product has at least afterwards
+    /// Minimum number of units that each product has afterwards
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     to: Option<u64>,
     /// Product to restock; may be repeated [default: every product of the catalog]

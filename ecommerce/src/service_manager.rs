@@ -1,4 +1,4 @@
-//! Tells systemd (`Type=notify`) that a service is ready, that it stops, and that it answers. Without `NOTIFY_SOCKET`, as
+//! Notifies systemd (`Type=notify`) that a service is ready, stops, and answers. Without `NOTIFY_SOCKET`, as
 //! in a container, nothing is sent.
 //!
 //! The watchdog asks the service itself at `/health/live/`, which looks at no dependency: a restart helps a process that
@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::way;
 
-/// Tells that the service is ready, and from then on its stop and its signs of life.
+/// Reports that the service is ready, then sends its signs of life and reports its stop.
 pub(crate) fn ready(service: &str, address: SocketAddr, shutdown: &Shutdown) {
     tell(&[NotifyState::Ready, NotifyState::Status(&format!("{service} on {address}"))]);
     let announced = shutdown.announced.clone();
@@ -25,7 +25,8 @@ pub(crate) fn ready(service: &str, address: SocketAddr, shutdown: &Shutdown) {
     }
 }
 
-/// Tells of life every `pause` while the service answers within that time. A stop has its own time limit, and no listener.
+/// Sends a sign of life every `pause` while the service answers within that time. A stop has its own time limit, and no
+/// listener.
 async fn show_life(address: SocketAddr, pause: Duration, shutdown: Shutdown) {
     let url = format!("http://{}/health/live/", reachable(address));
     // Its connection is kept, so clients that take all others cause no restart.
@@ -48,6 +49,6 @@ async fn show_life(address: SocketAddr, pause: Duration, shutdown: Shutdown) {
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "systemd cannot be told the state of the service");
+        tracing::warn!(%error, "cannot report the state of the service to systemd");
     }
 }

@@ -87,7 +87,7 @@ func repeat(ctx context.Context, tx pgx.Tx, id, canonical string) (first answer,
 	return first, err
 }
 
-// decide decides a new booking. This is where the rules of your business stand.
+// decide decides a new booking. The rules of your business go here.
 func decide(ctx context.Context, tx pgx.Tx, b booking) (answer, error) {
 	if b.City == "Venice" {
 		return reply(http.StatusConflict, object{"error": "no cars in Venice"}), nil

@@ -105,7 +105,7 @@ def book(booking: Booking) -> Response:
 
 
 def decide(connection, booking: Booking) -> tuple[int, dict]:
-    """Decides a new booking. This is where the rules of your business stand."""
+    """Decides a new booking. The rules of your business go here."""
     if booking.city == "Atlantis":
         return 409, {"error": "no airport in Atlantis"}
     row = connection.execute(

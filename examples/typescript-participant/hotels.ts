@@ -65,7 +65,7 @@ async function inTransaction<T>(work: (client: pg.PoolClient) => Promise<T>): Pr
   }
 }
 
-/** Decides a new booking. This is where the rules of your business stand. */
+/** Decides a new booking. The rules of your business go here. */
 async function decide(client: pg.PoolClient, booking: Booking): Promise<Decision> {
   if (booking.city === "Pompeii") {
     return { status: 409, reply: { error: "no hotel left in Pompeii" } };

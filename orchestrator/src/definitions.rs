@@ -5,8 +5,8 @@
 //! PUT ──────────┴─► saga_definition (PostgreSQL) ────┤
 //!                    one for each name and version   └─► known to all live nodes: the default version
 //! ```
-//! A definition is used once its hash stands in the database, so a name and a version mean the same on every node and for
-//! ever. [`Refresh`] reads the table each second, so each node soon knows what another was given.
+//! A definition is used once its hash is in the database, so a name and a version mean the same on every node and for
+//! ever. [`Refresh`] reads the table each second, so each node soon knows the definitions that another one received.
 
 mod refresh;
 
@@ -93,7 +93,7 @@ pub(crate) struct Registry {
     built_in: Vec<Arc<Definition>>,
     participants: KnownParticipants,
     given: ArcSwap<BTreeMap<Key, Arc<Given>>>,
-    /// What the other live nodes list.
+    /// The definitions that the other live nodes list.
     others: ArcSwap<Vec<Vec<String>>>,
     rules: Rules,
 }
@@ -107,7 +107,7 @@ pub(crate) struct Rules {
     pub(crate) dtm_longest_wait: Duration,
 }
 
-/// Which definition a request wants to start is not clear.
+/// The definition that a request wants to start cannot be determined.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum NotFound {
     #[error("there is no definition {0}")]

@@ -6,10 +6,10 @@
 //! saga_event ─► reader (polls while there are listeners) ─► broadcast ─► a listener's task ─► SSE body
 //!      └──────── pages, for listeners that reconnect with Last-Event-ID or lag ────┘
 //! ```
-//! A change of a saga's status is written in the transaction that makes it true, so it cannot be missing; PENDING is told
-//! with the first event of its saga. A change of a step is not awaited: a process that
-//! dies loses those of its last `event_flush_ms`. What ends before anything is told has no row in `saga_event`: readers
-//! make its events from the row of the saga.
+//! A change of a saga's status is written in the transaction that makes it true, so it cannot be missing; PENDING is
+//! written with the first event of its saga. A change of a step is not awaited: a process that dies loses those of its
+//! last `event_flush_ms`. A saga that ends before any of its events is written has no row in `saga_event`: readers make
+//! its events from its own row.
 
 pub(crate) mod listener;
 pub(crate) mod outbox;

@@ -60,7 +60,7 @@ impl Rules {
     }
 }
 
-/// A part of a round.
+/// A task within a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     /// Counts the attention list: every second, on every node.

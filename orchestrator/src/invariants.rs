@@ -10,7 +10,7 @@
 //!
 //! Some cases are listed, not judged: calls that no orchestrator made, sagas that a person settled, and stock taken by
 //! a late call. A transaction that was changed by hand is excluded from the invariants on effects: manual changes
-//! cannot be told from a saga's.
+//! cannot be distinguished from a saga's.
 
 mod effects;
 mod facts;
@@ -58,7 +58,7 @@ pub struct Verdict {
     pub name: &'static str,
     /// Number of items checked.
     pub looked_at: u64,
-    /// What the items are, such as "ended sagas".
+    /// The kind of the items, such as "ended sagas".
     pub items: &'static str,
     /// Number of violations.
     pub offending: u64,

@@ -15,7 +15,7 @@
 //! ├─ coordinator     admits, spawns, finds
 //! │   └─ saga/<id>   one per running transaction
 //! ├─ stall-watch     finds sagas without progress
-//! ├─ recovery        claims sagas whose owner is gone
+//! ├─ recovery        claims sagas whose owner has ended
 //! └─ front           HTTP
 //! ```
 

@@ -136,8 +136,8 @@ impl Neighbours {
         join_all(asked).await
     }
 
-    /// Sends one request to one replica of a service, and if it gives no answer to the next. What has an effect must be
-    /// idempotent.
+    /// Sends one request to one replica of a service, and, if it gives no answer, to the next. A request with an effect
+    /// must be idempotent.
     pub(crate) async fn ask_any<T: DeserializeOwned>(
         &self,
         service: &str,
@@ -148,7 +148,7 @@ impl Neighbours {
         self.ask_first(&self.replicas(service).await, method, path, body).await
     }
 
-    /// Sends one request to the first of these replicas that answers. What has an effect must be idempotent.
+    /// Sends one request to the first of these replicas that answers. A request with an effect must be idempotent.
     pub(crate) async fn ask_first<T: DeserializeOwned>(
         &self,
         replicas: &[String],

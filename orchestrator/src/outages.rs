@@ -1,5 +1,5 @@
-//! The operations that do not work from this node, and the sagas that are parked for them: what the node publishes with
-//! its lease, and what it hands over to a node from which they work.
+//! The operations that do not work from this node, and the sagas that are parked for them: the node publishes the
+//! operations with its lease, and hands the sagas over to a node from which they work.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};

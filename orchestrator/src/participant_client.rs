@@ -132,7 +132,7 @@ pub(crate) struct Findings {
     pub(crate) outages: Arc<Outages>,
 }
 
-/// What all clients share.
+/// The parts that all clients share.
 pub(crate) struct ClientContext<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) transport: Transport,

@@ -1,9 +1,10 @@
 //! The saga log in PostgreSQL. The records are [`saga_engine::record`]; [`writer`] writes them, under group commit, in
 //! the form of [`row_text`]. [`reader`], [`lists`], [`overview`], [`recent`] and [`full_row`] read them;
-//! `replicated` makes sure that what was read cannot be lost. [`flags`] and [`hold`] are
-//! set by clients and operators, [`events`] is the stream for listeners, [`saga_events`] those of one saga, [`retention`] deletes old data. Time is the
-//! database's ([`saga_engine::clock`]). Tables: `saga`, `saga_definition`, `saga_takeover`, `node_lease`, `saga_hold` and `saga_event` in
-//! `ms_orchestrator`.
+//! `replicated` makes sure that a state that was read cannot be lost. [`flags`] and [`hold`] are set by clients and
+//! operators. [`events`] is the stream for listeners, [`saga_events`] the events of one saga; [`retention`] deletes old
+//! data. Time is the database's ([`saga_engine::clock`]). Tables of `ms_orchestrator`: `saga` with its partitions,
+//! `saga_key`, `saga_definition`, `saga_takeover`, `node_lease`, `saga_hold`, `saga_lost_commits`, `saga_event` and
+//! `saga_event_horizon`.
 
 pub mod claim;
 pub mod decided;

@@ -80,7 +80,7 @@ def standby_behind(cluster, leader):
     return leader, lambda: cluster.power_on(leader)
 
 
-# What is tried by default, and what only by name.
+# Kinds that are tried by default; the others are tried only by name.
 USUAL = {
     "switchover": switchover,
     "leader-killed": leader_killed,
@@ -207,7 +207,7 @@ def main():
     summary(results)
     print(f"ha: {load()}", flush=True)
     if not all(row[5].is_good() for row in results):
-        sys.exit("ha: something was lost, doubled or not told")
+        sys.exit("ha: something was lost, doubled or not reported")
 
 
 main()

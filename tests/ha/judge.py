@@ -1,4 +1,4 @@
-"""Compares what buyers and listeners were told with the databases of the primary."""
+"""Compares the answers to buyers and the events of listeners with the databases of the primary."""
 
 import dataclasses
 import json
@@ -62,7 +62,7 @@ def judge(cluster, shop, buyers):
     for name, found in (("payment", captured), ("purchase", bought)):
         extra = [identity for identity, count in found.items() if count > 1 or identity not in completed]
         verdict.doubled += len(extra)
-        verdict.findings += [f"doubled: a {name} that belongs to no told purchase: {identity}" for identity in extra]
+        verdict.findings += [f"doubled: a {name} of no reported purchase: {identity}" for identity in extra]
     repeat(shop, told, verdict)
     audit(shop, verdict)
     hear(shop, told, verdict)
@@ -125,5 +125,5 @@ def hear(shop, told, verdict):
     verdict.gaps = sum(others.values())
     if verdict.missed or verdict.told_twice or verdict.gaps:
         verdict.findings.append(f"events: {verdict.missed} missed, {verdict.told_twice} twice, {others}")
-    # Gaps count for the round in which they were told.
+    # Gaps count for the round in which they were reported.
     shop.events.others.clear()

@@ -104,7 +104,7 @@ class Buyers:
     def __init__(self, shop, round_name, count):
         self.shop = shop
         self.purchases = []
-        # When a purchase was told as COMPLETED, in order.
+        # The times at which purchases were reported COMPLETED, in order.
         self.completed_at = []
         self.stopping = threading.Event()
         self.began = time.monotonic()

@@ -3,7 +3,7 @@ of system calls, against a real PostgreSQL. It does what docs/systemd.md says: s
 
     units.py ROOT WORK        the package is installed below ROOT; WORK is a folder for data, removed by the caller
 
-What only systemd itself can do is not done: file systems that are read-only or hidden, and namespaces.
+The parts that only systemd itself can do are left out: file systems that are read-only or hidden, and namespaces.
 """
 
 import contextlib
@@ -224,7 +224,7 @@ class Running:
                 os.chown(copy, self.uid, self.uid)
 
     def hear(self, text):
-        """Waits until the service has told this."""
+        """Waits until the service has reported this."""
         if not self.notified:
             fail(f"{self.unit.name} has no Type=notify")
         end = time.monotonic() + PATIENCE_S

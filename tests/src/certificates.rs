@@ -1,4 +1,4 @@
-//! Certificates for tests of TLS: an authority, and what it signs.
+//! Certificates for tests of TLS: an authority, and the certificates that it signs.
 
 use std::{
     fs,

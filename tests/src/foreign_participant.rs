@@ -104,7 +104,7 @@ struct State {
     bookings: HashMap<String, Vec<u64>>,
     newest: u64,
     decisions: u64,
-    /// What the journal shows instead of the truth, by saga.
+    /// The entries that the journal shows instead of the truth, by saga.
     falsified: HashMap<String, Vec<Value>>,
 }
 
@@ -114,7 +114,7 @@ struct Entry {
     contents: Value,
     status: u16,
     reply: Value,
-    /// What the compensation found.
+    /// The state in which the compensation found the action.
     found: Option<&'static str>,
 }
 
@@ -149,7 +149,7 @@ impl ForeignParticipant {
         Self { address, shared, server }
     }
 
-    /// Changes what its journal shows of a saga, and nothing else.
+    /// Changes only the journal's entries of a saga.
     pub async fn falsify(&self, saga: &str, change: impl FnOnce(&mut Vec<Value>)) {
         let mut state = self.shared.state.lock().await;
         let mut shown = state.shown(saga);
@@ -157,7 +157,7 @@ impl ForeignParticipant {
         state.falsified.insert(saga.to_owned(), shown);
     }
 
-    /// Restarts it: what is only in memory is gone.
+    /// Restarts it: state that is only in memory is lost.
     pub async fn restart(&self) {
         if self.shared.fault == Some(Fault::JournalInMemory) {
             self.shared.state.lock().await.journal.clear();
@@ -335,7 +335,7 @@ impl Shared {
 }
 
 impl State {
-    /// Returns what the journal shows of a saga.
+    /// Returns the journal's entries of a saga.
     fn shown(&self, saga: &str) -> Vec<Value> {
         if let Some(shown) = self.falsified.get(saga) {
             return shown.clone();

@@ -26,7 +26,7 @@ impl HttpsProxy {
     /// Starts a proxy before a server, with a certificate for `localhost`.
     ///
     /// # Panics
-    /// When it cannot listen, or the certificate is none.
+    /// When it cannot listen, or the certificate is invalid.
     pub async fn before(server: SocketAddr, pair: &Pair) -> Self {
         let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("it is PEM");
         let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("it is PEM");

@@ -128,7 +128,7 @@ impl PostgresProxy {
         *self.held.borrow()
     }
 
-    /// Resumes forwarding, including what was held.
+    /// Resumes forwarding, and forwards the held bytes.
     pub fn flow(&self) {
         self.held.send_replace(false);
     }

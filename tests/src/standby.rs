@@ -19,7 +19,7 @@ pub struct Standby {
 }
 
 impl Standby {
-    /// Starts a standby of a server. The server is stopped for a moment: who is connected is disconnected.
+    /// Starts a standby of a server. The server is stopped for a moment: its clients are disconnected.
     ///
     /// # Panics
     /// When it cannot.

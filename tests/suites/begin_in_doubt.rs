@@ -1,5 +1,5 @@
-//! It is not known whether a purchase was accepted. Its client is told by when that is decided; until then its status is
-//! 503 or how it stands, at every replica, and a 404 is never taken back.
+//! It is not known whether a purchase was accepted. The answer names the time by which that is decided; until then its
+//! status is 503 or its present state, at every replica, and a 404 is final.
 
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ async fn a_begin_in_a_transaction_that_stays_open_keeps_its_status_undecided_unt
         );
         other.run(&copy).await;
         let (id, decided_by) = doubt(&leave(stack, "k").await);
-        // Its node hears nothing more of it; the server goes on with what it was asked for.
+        // Its node receives nothing more of it; the server continues with the request.
         proxy.cut(database);
         until(stack, &id, decided_by + TimeDelta::seconds(2), &[503]).await;
         other.run("rollback").await;

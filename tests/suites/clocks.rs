@@ -1,4 +1,4 @@
-//! The clocks of node and database differ: what decides anything is the database's, and what is shown agrees with it.
+//! The clocks of node and database differ: decisions use the database's, and displayed times agree with it.
 //!
 //! A test cannot turn the clock of a process, so it turns that of the database: functions that the services' statements
 //! find before PostgreSQL's own. Sessions that are open already keep the old ones, so the orchestrator is started again.

@@ -1,5 +1,5 @@
-//! The connection is lost while a commit is on its way: it may have happened, or not. Nobody is told either, and whoever
-//! asks again learns the truth.
+//! The connection is lost while a commit is on its way: it may have happened, or not. No client is told either outcome,
+//! and a client that asks again learns the truth.
 
 use serde_json::json;
 use tests::{
@@ -57,7 +57,7 @@ async fn buy_with_losses(status: &str, commits: usize, proxy: &PostgresProxy, st
         let body = json!({ "user_id": format!("{loss:?}-{pass}"), "product_id": 1, "amount": 10 });
         let answer = stack.post(ORCHESTRATOR, "/saga/transaction", body).await;
         assert!(!proxy.is_armed(database), "a saga that is {status} has no commit number {pass}");
-        // Written again until it is known, so the client waits, and is told the end.
+        // Written again until it is known, so the client waits, and gets the end.
         assert_eq!(answer.json()["status"], status, "{loss:?} of commit {pass}: {}", answer.text);
     }
     let transactions = transactions::consistent(stack).await;

@@ -142,7 +142,7 @@ async fn an_orchestrator_without_a_lease_is_unhealthy_and_says_why_it_takes_no_p
         let waiting = *addresses.last().expect("there are two");
         let health = send(stack.request_at(Method::GET, waiting, "/health/")).await.expect(503).json();
         let lease = health["checks"]["lease"].as_str().unwrap_or_default();
-        assert!(lease.contains("another process with this node id lives"), "{health}");
+        assert!(lease.contains("another process with this node id is alive"), "{health}");
         let order = with_json(stack.request_at(Method::POST, waiting, "/saga/transaction"), purchase());
         let refused = send(order).await.expect(503).json();
         assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("another process")), "{refused}");

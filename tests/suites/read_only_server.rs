@@ -164,7 +164,7 @@ async fn events_are_told_by_a_read_only_server_too() {
         set_read_only(stack, "on").await;
         end_sessions(stack).await;
         wait_until_read_only(stack, ORCHESTRATOR).await;
-        // How it stands, what was told before, and from now on.
+        // The present state, the changes so far, and the changes from now on.
         let standing =
             Listener::open(stack, &format!("?saga={id}")).await.next().await.expect("it is told how it stands");
         assert_eq!((standing.saga(), standing.brief().as_str()), (id, "COMPLETED!"));

@@ -1,5 +1,6 @@
 //! PostgreSQL comes back as it was some time ago, under a running orchestrator: a backup was restored, or a standby was
-//! promoted that had not heard of everything. Listeners are told that something is missing, and of all that follows.
+//! promoted that had not received everything. Listeners learn that something is missing, and receive everything that
+//! follows.
 
 use serde_json::{Value, json};
 use tests::{
@@ -15,7 +16,7 @@ const BURN: &str = "
     do $$ begin for number in 1..20000 loop perform pg_current_xact_id(); commit; end loop; end $$";
 
 async fn buy(stack: &Stack) -> Value {
-    // After an outage a service may need a moment more than its health tells.
+    // After an outage a service may need a moment more than its health shows.
     wait_until("a purchase is completed", PATIENCE, async || {
         let order = json!({ "user_id": "u", "product_id": 1, "amount": 5 });
         let answer = stack.post(ORCHESTRATOR, "/saga/transaction", order).await;
@@ -91,7 +92,7 @@ async fn listeners_are_told_of_the_gap_also_where_the_server_has_overtaken_them_
         cluster.stop().await;
         cluster.restore_copy().await;
         cluster.start_again().await;
-        // What another node would write meanwhile.
+        // Changes that another node would write meanwhile.
         burn(stack).await;
         burn(stack).await;
         drop(paused);

@@ -153,7 +153,7 @@ fn end(saga: &SagaId) -> LogItem {
     write(*saga, Change::End { status: Status::Completed, error: None }, told(Status::Completed))
 }
 
-/// The end of a saga of which something was told before: its row alone does not tell it.
+/// The end of a saga of which events were written before: its row alone does not hold them.
 fn late_end(saga: &SagaId) -> LogItem {
     let changes = step(saga).changes.into_iter().chain(told(Status::Completed)).collect();
     write(*saga, Change::End { status: Status::Completed, error: None }, changes)
@@ -167,7 +167,7 @@ async fn live(log: &Log, connection: &mut Connection, batch: &[SagaId]) {
     log.write(connection, batch.iter().map(late_end).collect()).await;
 }
 
-/// Writes the begins of some sagas, and then ends that their rows tell.
+/// Writes the begins of some sagas, and then ends that their rows hold.
 async fn live_quickly(log: &Log, connection: &mut Connection, batch: &[SagaId]) {
     log.write(connection, batch.iter().map(begin).collect()).await;
     log.write(connection, batch.iter().map(end).collect()).await;

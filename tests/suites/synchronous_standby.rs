@@ -1,5 +1,5 @@
 //! Commits wait for a synchronous standby, which is cut off, and an administrator cancels a wait. The row is visible then
-//! and lost if the standby takes over, so nothing is told that rests on it.
+//! and lost if the standby takes over, so no answer rests on it.
 
 use std::{fs, panic::AssertUnwindSafe};
 
@@ -259,7 +259,7 @@ async fn a_purchase_that_may_be_lost_is_neither_accepted_nor_shown_nor_ended() {
                     &format!("/saga/{lost}/cancel"),
                 );
                 assert_problem(&send(cancel).await, 503);
-                // A renewal whose wait was cancelled is none.
+                // A renewal whose wait was cancelled does not count.
                 wait_until("no lease is renewed", PATIENCE, async || {
                     let health = stack.get(ORCHESTRATOR, "/health/").await;
                     (health.status == 503 && health.json()["checks"]["lease"] != "ok").then_some(())
@@ -280,7 +280,7 @@ async fn a_purchase_that_may_be_lost_is_neither_accepted_nor_shown_nor_ended() {
             assert_eq!(states, expected.map(|(id, status)| (id, status.to_owned())));
         };
         let (answer, ()) = futures::join!(first, others);
-        // The lease ran out: its client is told what is certain.
+        // The lease ran out: its client gets only what is certain.
         assert!(matches!(answer.status, 202 | 503), "{}", answer.text);
     })
     .await;

@@ -419,7 +419,7 @@ async fn a_sampler_decides_with_or_without_the_caller() {
                 let header = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}");
                 let request = stack.request(reqwest::Method::GET, "catalog", "/products/1/");
                 let answer = send(request.header("traceparent", header)).await;
-                // What a caller does not record is recorded only by a sampler that does not follow its caller.
+                // A trace that a caller does not record is recorded only by a sampler that does not follow its caller.
                 let is_recorded = of_caller && (flags == "01" || !sampler.starts_with("parentbased"));
                 let given_back = answer.header("traceparent").expect("it is given back");
                 assert_eq!(given_back.ends_with("-01"), is_recorded, "{sampler} {ratio} {flags}: {given_back}");

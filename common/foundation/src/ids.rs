@@ -3,8 +3,8 @@
 //! ```text
 //! UUID v7: | 48 bits: milliseconds | version | 12 bits: fraction | variant | 6 bits: cell | 56 bits: random |
 //! ```
-//! The cell of a saga's id is behind the time, so it does not disturb the order. Other ids, and those of before, have
-//! random bits there.
+//! The cell of a saga's id is behind the time, so it does not disturb the order. Other ids, and ids from before there
+//! were cells, have random bits there.
 
 use chrono::{DateTime, Utc};
 use rand::RngExt;

@@ -1,5 +1,5 @@
-//! What both the saga engine and the services stand on: supervised actors, ids that sort by time, times as text, trace
-//! contexts and spans, names that users give. No configuration, no HTTP, no SQL.
+//! The foundation of both the saga engine and the services: supervised actors, ids that sort by time, times as text,
+//! trace contexts and spans, names that users give. No configuration, no HTTP, no SQL.
 
 pub mod ids;
 pub mod names;

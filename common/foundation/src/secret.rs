@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The hash of the secret that a saga was started with. Who compares it does so in constant time.
+/// The hash of the secret that a saga was started with. It is compared in constant time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SecretHash(pub [u8; 32]);
 

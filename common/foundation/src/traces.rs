@@ -5,7 +5,7 @@
 //! saga's spans stay connected across all its owners.
 //!
 //! ```text
-//! service ─► record ─► bounded queue ─► exporter thread: batches ─► HTTP ─► collector
+//! service ─► record ─► bounded queue ─► exporter thread: batches ─► OTLP ─► collector
 //!                       full: dropped                               no answer: dropped, logged once
 //! ```
 //! Each service has its own tracer, even if several share a process: a collector tells services apart by their

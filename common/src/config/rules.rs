@@ -107,8 +107,8 @@ impl Rules<'_> {
         }
     }
 
-    /// Compares two settings of calls. A named participant has those of `[participants]` where it has none of its own;
-    /// with none of its own there is nothing to add to what is said of `[participants]`.
+    /// Compares two settings of calls. A named participant inherits the keys of `[participants]` that it does not set;
+    /// if it sets neither of the two, the problem is already reported for `[participants]`.
     fn require_of(
         &mut self,
         participant: Option<&str>,

@@ -23,7 +23,7 @@ const MAX_THREADS: i64 = 1_024;
 const MAX_BODY_BYTES: i64 = 16 * 1024 * 1024;
 /// PostgreSQL's limit for names, in bytes.
 const MAX_DATABASE_NAME: usize = 63;
-/// Statuses that say something else than "there is nothing".
+/// Statuses with another meaning than "there is nothing to undo".
 const NEVER_ABSENT: [i64; 5] = [401, 408, 409, 425, 429];
 
 /// Checks the value of a key by itself; the error says what was expected.

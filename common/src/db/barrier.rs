@@ -2,11 +2,11 @@
 //!
 //! With synchronous replication a commit is confirmed only once the standby has it, but its rows can be visible before:
 //! an administrator cancelled the wait, or the server crashed during the wait and came back. A failover to the standby
-//! then takes such rows away. Whatever was visible to a read was written to the log before the barrier's own commit, and
+//! then takes such rows away. Everything that a read saw was written to the log before the barrier's own commit, and
 //! the standby receives the log in order, so a confirmed barrier means that the standby has it too. Read and barrier
 //! share a session: on another one, the barrier could be one of the server that has taken over meanwhile.
 //!
-//! Without synchronous replication a barrier costs a flush to disk and tells no more than the read. It is sent with the
+//! Without synchronous replication a barrier costs a flush to disk and adds nothing to the read. It is sent with the
 //! read and needs no preparation, so it costs no round trip.
 
 use futures::future::{join, try_join_all};
@@ -14,7 +14,7 @@ use tokio_postgres::{Error, Row};
 
 use super::{Bound, Connection};
 
-/// A message in the write-ahead log that has no reader makes its transaction one that commits something.
+/// Writes a message that has no reader to the write-ahead log, so that its transaction has something to commit.
 const BARRIER: &str = "select pg_logical_emit_message(true, 'ecommerce', '')";
 
 /// The end of a transaction that is to be a barrier, though it may have written nothing.

@@ -27,7 +27,7 @@ use super::session::{Origin, Session};
 use super::{Bound, DbError, Target, Timeline};
 use crate::config::DatabaseSettings;
 
-/// How much longer than the server's own statement limit an answer is waited for.
+/// Margin beyond the server's own statement limit before an answer counts as missing.
 const ANSWER_MARGIN: Duration = Duration::from_secs(1);
 
 /// A connection to one database. Its cache of statements is bounded, because statements are constants of the program.
@@ -293,7 +293,7 @@ impl Connection {
         self.origin.read_only.clone().map_or(Ok(()), Err)
     }
 
-    /// Returns the timeline of the server, if it is a primary that tells it.
+    /// Returns the timeline of the server, if it is a primary that reveals it.
     pub(crate) fn timeline(&self) -> Option<Timeline> {
         self.origin.timeline
     }
@@ -340,7 +340,7 @@ impl Connection {
         let Ok((begun, result)) = timeout(self.limit, work).await else { return Err(no_answer()) };
         self.answer = Answer::Complete;
         if self.origin.is_superseded() {
-            // Its answer is about a history that has ended; whether the new one has a commit is not known.
+            // Its answer is about a history that has ended; it is unknown whether the new one contains a commit.
             self.is_spent = true;
             return Err(no_answer());
         }
@@ -373,7 +373,7 @@ where
 }
 
 /// The error for an answer that did not come in time: a vanished machine or a paused server never answers. The
-/// connection keeps its marks and is closed. It also stands for an answer without a standby's, which did not come.
+/// connection keeps its marks and is closed. It also stands for a commit that was reported without its standby.
 fn no_answer() -> Error {
     // tokio-postgres offers no other constructor for a timeout; its own blocking client uses this one.
     Error::__private_api_timeout()

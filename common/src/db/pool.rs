@@ -19,7 +19,7 @@ use crate::telemetry::{self, Metric, MetricKind};
 /// Time limit for the answer to a health check, below the limit for all checks of a service together.
 const CHECK_LIMIT: Duration = Duration::from_millis(1_800);
 
-/// How much longer than a connect a connection is waited for, so that the reason is known why there is none.
+/// Margin by which the wait for a connection exceeds the connect timeout, so that the reason for a failure is known.
 const CONNECT_MARGIN: Duration = Duration::from_millis(100);
 
 /// Settings of all sessions: each statement is planned once and finds its rows by an index.

@@ -23,7 +23,7 @@ const PROGRAM: &str = crate::build::VERSION;
 /// Whether programs of the previous version may be using the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherPrograms {
-    /// They may: a migration that they cannot live with is refused.
+    /// They may: an incompatible migration is refused.
     MayRun,
     /// An operator, or the owner of the server, knows that none runs.
     AreStopped,

@@ -21,7 +21,7 @@ const READ_ONLY_SESSION_LIFE: Duration = Duration::from_secs(1);
 const READ_ACCESS: &str = "(pg_is_in_recovery() or current_setting('transaction_read_only')::bool
     or current_setting('default_transaction_read_only')::bool)::text";
 
-/// The part of a server.
+/// The role of a server: primary or standby.
 pub(super) struct Role {
     /// Whether the session may write: the server is not in recovery, and the session is not read-only by a setting.
     pub(super) is_writable: bool,
@@ -29,7 +29,7 @@ pub(super) struct Role {
     pub(super) timeline: Option<Timeline>,
 }
 
-/// Applies the settings to a new session and returns the part of its server.
+/// Applies the settings to a new session and returns the role of its server.
 pub(super) async fn prepare(client: &Client, settings: &[(String, String)]) -> Result<Role, Error> {
     let mut columns: Vec<String> = settings
         .iter()
@@ -73,7 +73,7 @@ pub(super) struct Origin {
     pub(super) place: String,
     /// Why the session cannot write, with the reasons of all other hosts; `None` if it can.
     pub(super) read_only: Option<DbError>,
-    /// The timeline of the server, if it is a primary that tells it.
+    /// The timeline of the server, if it is a primary that reveals it.
     pub(super) timeline: Option<Timeline>,
     pub(super) hosts: Arc<Hosts>,
     pub(super) generation: u64,

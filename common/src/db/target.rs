@@ -192,7 +192,7 @@ impl Target {
         }
     }
 
-    /// Opens a session in one place, and returns the part of its server.
+    /// Opens a session in one place, and returns the role of its server.
     async fn open(&self, place: Place, limit: Duration) -> Result<(Opened, Role), DbError> {
         let host = &self.hosts.list[place.host];
         let unreachable = |reason| DbError::Unreachable { place: self.hosts.describe(place), reason };

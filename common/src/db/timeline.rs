@@ -3,7 +3,7 @@
 //! A promotion begins a timeline with a higher number; all servers of one history have the same system identifier. A
 //! former primary that comes back, or was only cut off, stays writable on its old timeline. A process that has seen a
 //! newer timeline refuses such a server. A process that has not seen it hears of it from a caller and looks again: it
-//! asks all hosts, and uses the one on the newest timeline. What a caller says is only that reason to look: no server is
+//! asks all hosts, and uses the one on the newest timeline. A caller's word is only a reason to look: no server is
 //! refused because of it.
 
 use std::fmt;
@@ -11,8 +11,8 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a look at all hosts counts: a caller that insists on a timeline that none of them has costs no more than
-/// this.
+/// How long the result of asking all hosts is valid: a caller that insists on a timeline that no host has triggers at
+/// most one round in this time.
 const LOOK_LIFE: Duration = Duration::from_secs(1);
 
 /// Reads the timeline of a primary, in the form of [`Timeline`]. `pg_control_checkpoint()` would tell the timeline of
@@ -81,7 +81,7 @@ pub(super) struct Fence(Mutex<Observed>);
 #[derive(Debug, Default)]
 struct Observed {
     newest: Option<Timeline>,
-    /// A newer timeline that a caller told of: the hosts are to be asked for it.
+    /// A newer timeline that a caller reported: the hosts are asked for it.
     rumour: Option<Timeline>,
     /// When all hosts were asked in vain.
     looked_at: Option<Instant>,

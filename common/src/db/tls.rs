@@ -197,7 +197,7 @@ impl Mode {
 pub(super) fn may_work_otherwise(error: &Error) -> bool {
     match error.code() {
         Some(code) => *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-        // The message of this kind of error, which is told in no other way.
+        // This kind of error is recognisable only by its message.
         None => tls_error(error).is_some() || error.to_string() == "error performing TLS handshake",
     }
 }

@@ -105,7 +105,7 @@ pub fn check(url: &str) -> Result<(), String> {
 
 /// A URL taken apart.
 struct Parts {
-    /// What is left for tokio-postgres.
+    /// The rest, for tokio-postgres.
     rest: String,
     /// The values of [`OWN`] keys.
     own: HashMap<String, String>,
@@ -130,7 +130,7 @@ fn of_url(body: &str) -> Result<Parts, String> {
     let (login, rest) = body.split_once('@').map_or(("", body), |(login, rest)| (login, rest));
     let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    // What looks like a key may then be a part of the password.
+    // Text that looks like a key may then be a part of the password.
     if authority.contains('@') || rest.contains('@') {
         return Err("only one @ is expected; within a password or a value it is written %40".to_owned());
     }

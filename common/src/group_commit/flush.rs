@@ -1,6 +1,6 @@
 //! One batch: written as one transaction, repeated if the database asks for it, split in halves if a value is refused.
 //!
-//! What an error means for the items:
+//! The meaning of an error for the items:
 //! - before `commit` was sent: not written;
 //! - a failed statement or a refused `commit` while the server keeps the session: not written. A `commit` sent behind
 //!   a failed statement ends as a rollback;
@@ -42,7 +42,7 @@ pub(super) struct Stats {
     last_error: ArcSwapOption<String>,
 }
 
-/// What the outcome of a batch means for the next one.
+/// The consequence of a batch's outcome for the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flushed {
     /// Each item has the database's answer.

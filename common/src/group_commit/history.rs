@@ -15,7 +15,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::db::{Connection, Timeline};
 
-/// What a confirmed item has left in the database.
+/// The trace that a confirmed item has left in the database.
 #[derive(Clone, Debug)]
 pub struct Receipt {
     /// A query of one row with one boolean: whether it is there.
@@ -34,7 +34,7 @@ struct Last {
     receipt: Option<Receipt>,
 }
 
-/// What became of the confirmed batches on another timeline.
+/// The fate of the confirmed batches on another timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
     All,
@@ -55,7 +55,7 @@ impl History {
         timeline.is_some() && last.is_some() && last != timeline
     }
 
-    /// Looks for the last confirmed batch if the connection leads to another timeline. Each timeline is told once.
+    /// Looks for the last confirmed batch if the connection leads to another timeline. Each timeline is reported once.
     ///
     /// # Errors
     /// See [`Connection::query`].

@@ -46,16 +46,16 @@ pub(super) struct Guard {
     without_token: WithoutToken,
 }
 
-/// What becomes of a route whose token is not set.
+/// The treatment of a route whose token is not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WithoutToken {
-    /// It is open to all who may be clients.
+    /// It is open to every client.
     OpenToClients,
     /// It is closed to all but stronger tokens.
     Closed,
 }
 
-/// What an access requires.
+/// The requirement of an access.
 enum Rule<'a> {
     /// No token.
     Open,

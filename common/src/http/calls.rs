@@ -186,9 +186,9 @@ pub struct Messages {
 pub struct Message {
     /// Its id.
     pub id: u64,
-    /// All after the id, or its start.
+    /// The bytes after the id; only the first ones if the message is too long.
     pub rest: Bytes,
-    /// Whether this is all of it.
+    /// Whether the message is complete.
     pub is_whole: bool,
 }
 

@@ -264,7 +264,7 @@ impl ApiError {
         self
     }
 
-    /// Names the reason for the metrics, where the type of the problem does not tell it.
+    /// Names the reason for the metrics, where the type of the problem does not show it.
     #[must_use]
     pub fn because(mut self, because: Because) -> Self {
         self.0.because = Some(because);

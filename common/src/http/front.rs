@@ -315,8 +315,8 @@ impl RequestPipeline {
 }
 
 impl RequestPipeline {
-    /// Listens to what another service knows of the database's timelines. Without a service token it is believed from
-    /// this machine and from trusted proxies.
+    /// Reads the timelines of the database that another service has seen. Without a service token, only this machine
+    /// and trusted proxies are believed.
     fn hear_of_timelines(&self, head: &Head) {
         let Some(known) = headers::text(&head.headers, wire::DATABASE_TIMELINE) else { return };
         let is_near =

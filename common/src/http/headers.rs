@@ -1,4 +1,4 @@
-//! What the front reads from the headers of a request.
+//! Values that the front reads from the headers of a request.
 
 use hyper::header::HeaderMap;
 use uuid::Uuid;

@@ -45,9 +45,9 @@ pub(super) struct Route {
 /// The requests of a route that need another access.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Exceptions {
-    /// Those without this query parameter.
+    /// The access of requests without this query parameter.
     pub(super) without_query: Option<(&'static str, Access)>,
-    /// Those about a saga without a secret.
+    /// The access of requests about a saga without a secret.
     pub(super) without_secret: Option<Access>,
 }
 

@@ -1,7 +1,7 @@
 //! Shows in the metrics how much stock is left, and how many products run out.
 //!
 //! Every replica reads the same table, so a query over replicas takes the maximum. A failed read leaves the last values:
-//! other metrics tell that the database is away.
+//! other metrics show that the database is unavailable.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// Maximum length of a body in a message, in characters.
 const SHOWN_CHARS: usize = 160;
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     Reply(Reply),

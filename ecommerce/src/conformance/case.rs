@@ -19,7 +19,7 @@ use super::{
     template::{self, Values},
 };
 
-/// Which contents an action is sent with.
+/// The contents with which an action is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Contents {
     Usual,

@@ -62,7 +62,7 @@ pub(super) async fn slow_client(service: &Service<'_>, record: &Record) -> Resul
                 break;
             }
         }
-        // The slow client has ended if nobody listens.
+        // Fails only if the slow client has ended.
         let _ = resume.send(());
         answered
     };

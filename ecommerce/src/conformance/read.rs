@@ -182,7 +182,7 @@ fn json(value: &DeValue<'_>) -> Result<Value, String> {
         DeValue::Boolean(boolean) => Value::from(*boolean),
         DeValue::Integer(integer) => {
             let number = i64::from_str_radix(integer.as_str(), integer.radix());
-            Value::from(number.map_err(|error| format!("is no whole number: {error}"))?)
+            Value::from(number.map_err(|error| format!("is not a whole number: {error}"))?)
         }
         DeValue::Float(float) => {
             let number = float.as_str().parse().ok().and_then(Number::from_f64);

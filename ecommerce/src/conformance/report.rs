@@ -35,7 +35,7 @@ pub struct RuleReport {
     pub outcome: Outcome,
     /// Why it is violated or skipped.
     pub reason: Option<String>,
-    /// What was sent and what came back, as far as the rule was tested.
+    /// Requests sent and answers received, as far as the rule was tested.
     pub exchanges: Vec<Exchange>,
     /// The saga of the last exchange: its id is in the participant's data.
     pub saga_id: Option<Uuid>,
@@ -97,7 +97,7 @@ impl RuleReport {
         }
     }
 
-    /// What was sent and what came back, in one line.
+    /// Requests sent and answers received, in one line.
     pub fn line(&self) -> String {
         let mut pieces: Vec<String> = Vec::new();
         for (at, Exchange { sent, received, times }) in self.exchanges.iter().enumerate() {

@@ -31,7 +31,7 @@ pub(super) struct Service<'a> {
     http: Client,
 }
 
-/// What a rule sent, and what came back.
+/// The requests of a rule, and their answers.
 #[derive(Default)]
 pub(super) struct Record(Mutex<Recorded>);
 
@@ -137,7 +137,7 @@ impl<'a> Service<'a> {
     }
 
     /// Sends a request and cuts the connection `after` its body has left, which may be a part of the `length` that is
-    /// announced. Whatever comes back is lost.
+    /// announced. The answer is lost.
     pub(super) async fn send_and_cut(
         &self,
         request: &Request,

@@ -130,7 +130,8 @@ impl DataFolder {
         Ok(dir)
     }
 
-    /// Removes a socket's folder outside of this one, once its server has ended. What a killed server left in it stays.
+    /// Removes a socket's folder outside of this one, once its server has ended. Files that a killed server left in it
+    /// stay.
     pub(super) fn remove_socket_dir(&self, dir: &Path) {
         if !dir.starts_with(&self.dir) {
             let _ = fs::remove_dir(dir);

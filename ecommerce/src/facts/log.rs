@@ -108,7 +108,7 @@ impl Log {
     fn saga(&self, row: &Row) -> Saga {
         let definition: String = row.get(3);
         Saga {
-            // The column's check constraint allows no other value.
+            // The column's domain allows no other value.
             status: Status::parse(row.get(1)).unwrap_or(Status::Pending),
             ended_at: row.get(2),
             stock_rule: StockRule::of_definition(&definition),

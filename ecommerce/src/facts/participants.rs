@@ -156,7 +156,7 @@ impl Journaled {
     }
 }
 
-// The columns' check constraints allow only the values matched below.
+// The columns' domains allow only the values matched below.
 
 fn add_payment(facts: &mut Facts, row: &Row) {
     let status = match row.get(1) {

@@ -7,7 +7,7 @@ use rustix::termios::tcgetwinsize;
 
 use crate::output::wrapped;
 
-/// Width of a terminal that does not tell it, and of a pipe.
+/// Width of a pipe, and of a terminal that does not report its own.
 const USUAL_WIDTH: usize = 100;
 /// Longer lines are hard to read.
 const WIDEST: usize = 120;

@@ -57,7 +57,7 @@ pub(super) struct Bought {
     pub(super) outcome: Outcome,
     /// Retries because the server was busy, gave no answer or limited the rate.
     pub(super) asked_again: u32,
-    /// Those of them after a rate limit (429).
+    /// Retries after a rate limit (429), included above.
     pub(super) limited: u32,
     /// Whether it was answered 202 and then polled.
     pub(super) was_followed: bool,

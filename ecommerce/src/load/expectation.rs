@@ -24,7 +24,7 @@ pub(super) struct RefusalRate {
     pub(super) rate: f64,
 }
 
-/// What is expected of a run.
+/// The expectation for a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Expectation {
     /// The shares that these rates give, in the order of the saga.

@@ -128,7 +128,7 @@ impl Participants {
         }
     }
 
-    /// Adds what a product lacks to have this many pieces.
+    /// Adds the units that a product lacks to have this many.
     pub(crate) async fn fill_up(&self, product: &str, wanted: u64) -> Result<Restocked, String> {
         let (status, stock) = self.ask(Method::GET, "inventory", &format!("inventory/{product}/"), None).await?;
         let there = match status {

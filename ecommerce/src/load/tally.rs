@@ -49,7 +49,7 @@ pub(super) struct Tally {
     pub(super) timeline: Vec<BTreeMap<Kind, u64>>,
     /// Retries because the server was busy, gave no answer or limited the rate.
     pub(super) asked_again: u64,
-    /// Those of them after a rate limit (429).
+    /// Retries after a rate limit (429), included above.
     pub(super) limited: u64,
     /// Purchases answered 202.
     pub(super) followed: u64,

@@ -98,7 +98,7 @@ fn start_line(yaml: &mut String, depth: usize) {
 
 /// Formats a string: plain if it is a word that YAML reads as a string, else in double quotes.
 fn scalar(text: &str) -> String {
-    // What YAML 1.1 or 1.2 reads as null or as a boolean.
+    // Words that YAML 1.1 or 1.2 reads as null or as a boolean.
     const TAKEN: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
     let is_word = text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '_' | '-'))

@@ -43,7 +43,7 @@ impl Put {
         let answer = self.target.ask(Method::PUT, url, Some(definition.to_json().to_string())).await?;
         let said = match answer.status {
             StatusCode::CREATED => format!("{title} is created: all orchestrators run it within a moment"),
-            StatusCode::OK => format!("{title} is there already, and equal: nothing was changed"),
+            StatusCode::OK => format!("{title} exists already and is equal: nothing was changed"),
             StatusCode::CONFLICT => {
                 let detail = answer.detail().unwrap_or_else(|| format!("{title} is another definition"));
                 let next = definition.version().saturating_add(1);

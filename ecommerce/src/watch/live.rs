@@ -115,7 +115,7 @@ fn redraw_now(terminal: &mut DefaultTerminal, board: &Board, begun: Instant) -> 
     drawn.map(drop).map_err(|error| Failure::Broken(format!("the terminal: {error}")))
 }
 
-/// What follows a key.
+/// The reaction to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {
     Quit,

@@ -1,4 +1,4 @@
-//! What the live view draws: counts, the newest sagas, the selected one, and the keys.
+//! The contents of the live view: counts, the newest sagas, the selected one, and the keys.
 //!
 //! | columns of the terminal | a saga's row |
 //! |---|---|
@@ -77,7 +77,7 @@ fn counts(board: &Board, elapsed: Duration) -> Vec<Span<'static>> {
     STATUSES.into_iter().map(of_status).chain([Span::raw(format!("{rate:.1} ended/s"))]).collect()
 }
 
-/// The notice about the connection, or what can be done.
+/// The notice about the connection, or the available keys.
 fn foot(board: &Board, width: usize) -> Vec<Line<'static>> {
     if !board.notice.is_empty() {
         let lines = wrapped(&printable(&board.notice), width);

@@ -95,7 +95,7 @@ async fn an_orchestrator_that_wakes_up_after_its_lease_changes_no_end_and_tells_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_with_the_same_node_id_waits_and_says_so_until_the_first_is_gone() {
     const SAGAS: usize = 20;
-    const NOTICE: &str = "another process with this node id lives";
+    const NOTICE: &str = "another process with this node id is alive";
     let options = Options::new(&["twin", "twin"]).set("faults.payments.charge.failure_rate", 0).latency(
         "inventory",
         "decrease",

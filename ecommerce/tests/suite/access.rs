@@ -1,4 +1,4 @@
-//! Who may call which route: every route of every service with every token, in each profile, on real processes. The
+//! Access control: every route of every service with every token, in each profile, on real processes. The
 //! routes and their callers come from the services' own descriptions, of which docs/access.md is made.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
@@ -332,7 +332,7 @@ fn section<'a>(page: &mut String, title: &str, routes: impl Iterator<Item = &'a 
     page.push('\n');
 }
 
-const INTRODUCTION: &str = "# Who may call what
+const INTRODUCTION: &str = "# Access: who may call what
 
 Made of the route lists of the services; after a change there, `UPDATE_DOCS=1 cargo test -p ecommerce --test suite access`
 makes it anew. The same test tries every route with every token, in each profile, on real processes.

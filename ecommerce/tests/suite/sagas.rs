@@ -233,7 +233,7 @@ fn a_definition_is_put_once_and_what_differs_is_told() {
     let (ran, _) = put("403 Forbidden", r#"{"title":"no"}"#);
     assert!(ran.code == 4 && ran.error().contains("operator token"), "{ran:?}");
 
-    // An error that the file itself shows is told without a request.
+    // An error that the file itself shows is reported without a request.
     fs::write(&file, TRIP.replace("{saga.id}", "{input.id}")).unwrap();
     let ran = run(&["sagas", "put", path, "--target", "http://127.0.0.1:9"]);
     assert!(ran.code == 1 && ran.err.contains(":7: error: {input.id} can never have a value"), "{ran:?}");

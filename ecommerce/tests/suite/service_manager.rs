@@ -1,4 +1,4 @@
-//! What `serve` tells systemd: ready, signs of life, stop; and what a running service says about its build.
+//! The messages of `serve` to systemd: ready, signs of life, stop; and the build that a running service reports.
 
 use std::os::unix::net::UnixDatagram;
 

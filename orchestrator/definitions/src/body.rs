@@ -1,7 +1,7 @@
 //! JSON with placeholders: bodies of requests and expected values of replies.
 //!
-//! What has no placeholder is written once, when the definition is read. Members are written in the order of their names,
-//! so that a repeated request has the same bytes wherever it is made.
+//! Parts without placeholders are written once, when the definition is read. Members are written in the order of their
+//! names, so that a repeated request has the same bytes wherever it is made.
 
 use serde_json::{Map, Value};
 

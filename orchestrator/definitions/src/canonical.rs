@@ -1,4 +1,4 @@
-//! Canonical text, by which definitions are compared and of which bodies are made: JSON without spaces, names sorted by their bytes.
+//! Canonical text, used to compare definitions and to make bodies: JSON without spaces, names sorted by their bytes.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};

@@ -20,12 +20,12 @@ pub enum Judgement {
     /// It records its decisions: a refusal is a 409 with `Saga-Decision: refused`, and a compensation that comes first
     /// leaves a tombstone.
     Recorded,
-    /// Its statuses are all there is: a 409 is a refusal, and only steps that started are undone.
+    /// It is judged by its statuses alone: a 409 is a refusal, and only steps that started are undone.
     Status,
 }
 
 impl SagaFile {
-    /// Makes the engine's definition; `judgement` tells how each participant's answers are judged.
+    /// Makes the engine's definition; `judgement` returns how each participant's answers are judged.
     ///
     /// # Errors
     /// [`DefinitionError`] if the engine has a rule that this crate does not check.

@@ -35,7 +35,7 @@ pub struct SagaFile {
 pub struct Accepted {
     /// The definition.
     pub definition: SagaFile,
-    /// What its author should look at.
+    /// Warnings for its author.
     pub warnings: Vec<Problem>,
 }
 

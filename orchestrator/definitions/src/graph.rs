@@ -1,4 +1,4 @@
-//! Which steps come before which.
+//! The order of the steps.
 
 /// The steps of a definition by index, each with those that come directly before it.
 pub(crate) struct Graph {

@@ -27,10 +27,10 @@ const RESERVED: [&str; 17] = [
     "upgrade",
 ];
 
-/// Begin of the names of the orchestrator's own headers.
+/// Prefix of the orchestrator's own headers.
 const OURS: &str = "saga-";
 
-/// Tells whether a header, named in lower case, is never a definition's to set.
+/// Tells whether a definition may never set a header, named in lower case.
 pub fn is_reserved_header(name: &str) -> bool {
     RESERVED.contains(&name) || name.starts_with(OURS)
 }

@@ -16,7 +16,7 @@ pub(crate) const MAX_FOUND: usize = 20;
 pub struct InputError {
     /// JSON pointer into the input; empty means the whole input.
     pub pointer: String,
-    /// What is wrong with the value there.
+    /// The fault of the value there.
     pub detail: String,
 }
 

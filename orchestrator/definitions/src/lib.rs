@@ -5,7 +5,7 @@
 //!                                            └─────────── problems, all at once ────────┘
 //! ```
 //! A definition is checked when it is read: the order of its steps, the schema of its input, and every placeholder of its
-//! requests. What it says is fixed then; a saga only fills in values. There are no conditions, loops or scripts.
+//! requests. It is fixed from then on; a saga only fills in values. There are no conditions, loops or scripts.
 //!
 //! # A trip of two bookings
 //! ```

@@ -44,7 +44,7 @@ impl Piece {
 /// The name of a path in errors.
 const PATH: &str = "path";
 
-/// Of a value that makes its segment empty or a step upwards.
+/// The fault of a value that makes its segment empty, `.` or `..`.
 const NO_SEGMENT: &str = "makes a segment of the path empty, \".\" or \"..\"";
 
 impl Path {
@@ -53,7 +53,7 @@ impl Path {
         let mut errors = check_text(parts);
         let (path, query) = split_query(parts);
         let mut segments = segments(path);
-        // What is before the first slash.
+        // The text before the first slash.
         let first = segments.remove(0);
         if !first.is_empty() || segments.is_empty() {
             errors.push("the path does not start with a slash: write \"/\" first".to_owned());
@@ -197,7 +197,7 @@ fn not_empty(text: &str) -> Option<Part> {
     (!text.is_empty()).then(|| Part::Text(text.to_owned()))
 }
 
-/// Splits at the slashes of the text; the first segment is what is before the first slash.
+/// Splits at the slashes of the text; the first segment is the text before the first slash.
 fn segments(path: Vec<Part>) -> Vec<Vec<Part>> {
     let mut segments = vec![Vec::new()];
     for part in path {

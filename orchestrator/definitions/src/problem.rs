@@ -43,7 +43,7 @@ pub struct Problem {
     /// Where it is.
     #[serde(flatten)]
     pub place: Place,
-    /// What is wrong, and what to do.
+    /// The problem, and its remedy.
     pub text: String,
 }
 

@@ -1,4 +1,4 @@
-//! Replies: what must stand in them, and what is kept of them.
+//! Replies: the expectations about them, and the outputs kept from them.
 
 use saga_engine::definition::{Outputs, ReplyError};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::pointer::Pointer;
 use crate::scope::Scope;
 use crate::template::Source;
 
-/// What a reply must say, and what is kept of it.
+/// The expectations about a reply, and the outputs kept from it.
 #[derive(Debug, Default)]
 pub(crate) struct Reply {
     pub(crate) expect: Vec<(Pointer, Body)>,

@@ -19,14 +19,14 @@ use crate::schema::unknown_field;
 use crate::source::{Data, Member, Node};
 use crate::template::{self, InputPath, OutputName, Part, Source, sources};
 
-/// Which call of a step a placeholder stands in.
+/// The call of a step in which a placeholder is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Action,
     Compensation,
 }
 
-/// What placeholders of a step may name.
+/// The names that placeholders of a step may use.
 pub(crate) struct Requests<'a> {
     pub(crate) schema: &'a Value,
     pub(crate) steps: &'a [StepOutline<'a>],
@@ -36,7 +36,7 @@ pub(crate) struct Requests<'a> {
     pub(crate) role: Role,
 }
 
-/// A call, and how it stands in the canonical form.
+/// A call, and its canonical form.
 pub(crate) struct ReadCall {
     pub(crate) call: Call,
     pub(crate) canonical: Map<String, Value>,

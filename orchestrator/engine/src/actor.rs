@@ -12,7 +12,7 @@
 //!
 //! Steps that do not wait for each other are called at once. Every wait of a saga that runs forward ends at its deadline
 //! at the latest, so the deadline needs no timer. While a write to the log is in flight, the actor decides nothing else.
-//! A saga that turns back waits for its calls in flight: their outcome tells what there is to undo.
+//! A saga that turns back waits for its calls in flight: their outcome shows what there is to undo.
 
 mod calls;
 mod writes;
@@ -89,7 +89,7 @@ pub enum StartAnswer {
     InDoubt(SagaId),
     /// This node does not run it: read the row.
     AskTheRow(SagaId),
-    /// It was in the log, but its row is gone.
+    /// It was in the log, but its row no longer exists.
     RowGone(SagaId),
 }
 
@@ -326,7 +326,7 @@ fn advance(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorPro
     Ok(())
 }
 
-/// What became of a decision.
+/// The result of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Executed {
     /// A write or a call is on its way.

@@ -52,14 +52,15 @@ pub enum Ending {
     Ended,
 }
 
-/// Whether listeners are told that a saga has begun: PENDING. The log tells it before the first change that it is given.
+/// Whether PENDING has been written for the listeners of a saga. If not, the log writes it before the first change that
+/// it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BeginTold {
     /// Nothing of the saga was given to the log.
     No,
     /// Changes were given to the log, and it is not known whether they were written.
     Maybe,
-    /// It was told, by this owner or by the claim of the saga.
+    /// It was written, by this owner or by the claim of the saga.
     Yes,
 }
 

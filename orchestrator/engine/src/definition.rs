@@ -193,7 +193,7 @@ pub enum DefinitionError {
     Cycle {
         /// The definition.
         definition: SmolStr,
-        /// The steps that wait for each other, or for those.
+        /// The steps of the cycle, and the steps that wait for it.
         steps: Vec<SmolStr>,
     },
     /// `begin` holds the outputs of the reads and is written before the first effect, so reads come first.

@@ -11,11 +11,11 @@ use std::time::Duration;
 pub struct Marks {
     /// Number of times.
     pub count: u32,
-    /// What ended its last sleep.
+    /// The event that ended its last sleep.
     pub woken_by: WokenBy,
 }
 
-/// What ends the sleep of a FAILED saga.
+/// The event that ends the sleep of a FAILED saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WokenBy {
     /// Its time to wake came, or an operator requested a retry.

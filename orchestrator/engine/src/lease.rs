@@ -275,8 +275,8 @@ fn renewed(arguments: &LeaseArguments, renewal: Result<Renewal, String>) {
         }
         Ok(Renewal::Held(hold)) => state.held(hold),
         Ok(Renewal::TwinLives) => {
-            info!(node = owner.node_id, "another process with this node id lives: waiting for it to end");
-            state.inner().last_error = Some("another process with this node id lives".to_owned());
+            info!(node = owner.node_id, "another process with this node id is alive: waiting for it to end");
+            state.inner().last_error = Some("another process with this node id is alive".to_owned());
         }
         Ok(Renewal::Superseded) => {
             error!(node = owner.node_id, "another process has taken this node id: giving up");

@@ -28,7 +28,7 @@ const CANCELLED: &str = "cancelled";
 /// An earlier owner turned the saga, and its row has the reason as a text.
 const EARLIER_OWNER: &str = "earlier_owner";
 
-/// Counts a saga whose row is gone.
+/// Counts a saga whose row is missing.
 pub fn row_is_gone() {
     counter!(ROWS_GONE).increment(1);
 }

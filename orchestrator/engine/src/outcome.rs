@@ -13,7 +13,8 @@ use crate::definition::Outputs;
 pub enum Outcome {
     /// The action is done, with these outputs.
     Done(Outputs),
-    /// The compensation is confirmed, with what it found of its action, and the outputs of the action in its reply.
+    /// The compensation is confirmed, with the state in which it found its action, and the outputs of the action in its
+    /// reply.
     Undone(Found, Outputs),
     /// The participant has recorded a refusal. Never retried.
     Refused(Failure),
@@ -21,7 +22,7 @@ pub enum Outcome {
     Unknown(Unknown),
 }
 
-/// What a compensation found of its action.
+/// The state in which a compensation found its action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The action was done.
@@ -55,7 +56,7 @@ pub enum Retry {
     /// Yes, after this time: the participant is known to be down, or takes no requests. Nothing was sent, and it does not
     /// count as an attempt.
     Parked(Duration),
-    /// Yes, after this time: the participant is still at it, or is being replaced. It does not count as an attempt.
+    /// Yes, after this time: the participant is still at work, or is being replaced. It does not count as an attempt.
     Ongoing(Duration),
     /// No: the reply would be the same.
     Never,

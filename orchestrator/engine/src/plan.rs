@@ -8,7 +8,7 @@ use crate::Status;
 use crate::log::{Action, Direction, OutputsInLog, SagaLog, StepRecord, Undo};
 use crate::outcome::Retry;
 
-/// A thing to do now.
+/// A decision that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Write `begin`.

@@ -29,7 +29,7 @@ pub struct IdempotencyKey {
 pub enum KeyScope {
     /// The purchases of a user.
     User(String),
-    /// All sagas that are no purchases.
+    /// All sagas that are not purchases.
     Sagas,
     /// Ids that clients of DTM give; they are never released.
     Gid,
@@ -57,11 +57,11 @@ impl Fingerprint {
 pub struct Mark {
     /// The reason.
     pub reason: String,
-    /// What clears it.
+    /// The event that clears it.
     pub until: Until,
 }
 
-/// What clears a [`Mark`].
+/// The event that clears a [`Mark`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
     /// Any end of the saga.
@@ -95,7 +95,7 @@ pub struct NewSaga {
     pub key: Option<IdempotencyKey>,
     /// The hash of the client's secret for the saga, if it sent one.
     pub secret: Option<SecretHash>,
-    /// Nonce that tells this attempt to begin from any other.
+    /// Nonce that distinguishes this attempt to begin from any other.
     pub nonce: Uuid,
     /// How long the saga may run forward, counted from the write of the row, by the database's clock.
     pub deadline: Duration,
@@ -126,7 +126,7 @@ pub struct LogWrite {
     pub at: DateTime<Utc>,
     /// Changes for listeners, sent if the write takes place: its change of status, and earlier changes of steps.
     pub changes: Vec<StateChange>,
-    /// Whether listeners were told that the saga has begun. If not, the log tells it before these changes.
+    /// Whether PENDING has been written for listeners. If not, the log writes it before these changes.
     pub begin_told: BeginTold,
     /// Whether it may share its transaction.
     pub batching: Batching,
@@ -152,7 +152,7 @@ pub struct StepChanges {
     pub epoch: i32,
     /// The changes.
     pub changes: Vec<StateChange>,
-    /// Whether listeners were told that the saga has begun. If not, the log tells it before these changes.
+    /// Whether PENDING has been written for listeners. If not, the log writes it before these changes.
     pub begin_told: BeginTold,
 }
 

@@ -22,7 +22,7 @@ type Fingerprint = (&'static str, u32, Option<Undo>);
 /// The changes of one saga that wait to be sent.
 #[derive(Debug)]
 pub struct Unsent {
-    /// The visible state of every step, as the changes so far tell it.
+    /// The visible state of every step, as reported by the changes so far.
     told: Vec<Fingerprint>,
     waiting: Vec<StateChange>,
     /// Since when the first of them waits.
@@ -49,7 +49,7 @@ impl Unsent {
         }
     }
 
-    /// Tells whether the begin was told.
+    /// Tells whether PENDING has been written for listeners.
     pub fn begin_told(&self) -> BeginTold {
         self.begin
     }
@@ -76,7 +76,7 @@ impl Unsent {
     }
 
     /// Returns the changes that the write of `change` carries: all that wait and, if the status changes, that change;
-    /// the end of a saga is the last. A begin carries none: the log itself tells PENDING before the saga's first
+    /// the end of a saga is the last. A begin carries none: the log itself writes PENDING before the saga's first
     /// change.
     pub fn ride(&mut self, change: &Change, log: &SagaLog, at: DateTime<Utc>) -> Vec<StateChange> {
         if matches!(change, Change::Begin { ended: None, .. }) {

@@ -57,7 +57,7 @@ pub trait World: Send + Sync + 'static {
     /// Makes the id of a new saga.
     fn new_saga_id(&self) -> SagaId;
 
-    /// Makes a nonce, which tells one attempt to begin from another.
+    /// Makes a nonce, which distinguishes one attempt to begin from another.
     fn new_nonce(&self) -> Uuid;
 }
 

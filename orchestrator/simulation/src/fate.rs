@@ -52,13 +52,13 @@ pub(super) enum CallFate {
 pub(super) struct Copy {
     /// Time until it arrives; `None` if it is lost.
     pub(super) arrives: Option<Duration>,
-    /// What answers it.
+    /// The source of its answer.
     pub(super) responder: Responder,
     /// Time that the reply takes; `None` if it is lost.
     pub(super) reply: Option<Duration>,
 }
 
-/// What answers a request.
+/// The source of the answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Responder {
     /// The participant.

@@ -169,7 +169,7 @@ impl Saga<'_> {
         wrong.map(|decision| format!("{}: {:?}", decision.step, decision.effect)).collect()
     }
 
-    /// Returns the steps of an ended saga that are shown as what they are not.
+    /// Returns the steps of an ended saga that are shown in a wrong state.
     fn shown_wrongly(&self, row: &Row) -> Vec<String> {
         let mut found = Vec::new();
         for view in &row.timeline {

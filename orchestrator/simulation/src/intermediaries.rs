@@ -55,7 +55,7 @@ pub(super) fn answer(sim: &Arc<Sim>, call: &Call, intermediary: Intermediary) ->
 }
 
 /// Returns the newest reply of the operation, if it belongs to another transaction and names it. A reply that does not
-/// name its transaction cannot be told from the right one.
+/// name its transaction cannot be distinguished from the right one.
 fn reply_to_another(sim: &Sim, call: &Call) -> Option<Reply> {
     let inner = sim.lock();
     let (of, body) = inner.last_replies.get(&Operation::of(call))?;

@@ -37,7 +37,7 @@ pub(super) struct Mutated<W> {
 /// The answer to a call, until it is given.
 type HeldAnswer = Arc<Mutex<Option<Answer<Outcome>>>>;
 
-/// What a mutated engine remembers.
+/// The memory of a mutated engine.
 #[derive(Default)]
 struct Memory {
     /// The actions in flight of each saga.
@@ -230,7 +230,7 @@ fn reply(held: &Mutex<Option<Answer<Outcome>>>, outcome: Option<Outcome>) {
     }
 }
 
-/// Reports a write, and takes calls for unknown whose outcome is not there.
+/// Reports a write, and treats calls without an outcome as unknown.
 fn forget(calls: Vec<HeldAnswer>, answer: Answer<WriteReport>, report: Option<WriteReport>) {
     for call in calls {
         let unknown = Unknown {

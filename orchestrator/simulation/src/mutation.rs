@@ -74,7 +74,7 @@ pub(crate) enum Mutation {
     ReplayWithoutBarrier,
     /// A write that changed nothing is judged by a row that the standby does not have.
     VerdictWithoutBarrier,
-    /// The status of a row is told that the standby does not have.
+    /// The status of a row that the standby does not have is reported.
     StatusWithoutBarrier,
     /// A commit counts although its standby does not have it.
     CommitWithoutStandby,

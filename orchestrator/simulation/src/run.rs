@@ -37,7 +37,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const OPERATOR_EVERY: Duration = Duration::from_secs(15);
 /// Interval of housekeeping.
 pub(super) const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(1);
-/// Pieces of each product: few enough to run out now and then.
+/// Units of each product: few enough to run out now and then.
 const STOCK: i32 = 4;
 /// Mixed into the seed for the retention, so that its draws do not shift the others.
 const RETENTION: u64 = 0x6b65_7973;

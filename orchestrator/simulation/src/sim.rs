@@ -41,7 +41,7 @@ pub(super) struct Sim {
     /// Rates, numbers and times of the faults.
     pub(super) faults: Faults,
     pub(super) knobs: Knobs,
-    /// Which definitions the nodes know.
+    /// The definitions that the nodes know.
     pub(super) versions: Versions,
     /// The definitions as they are, also if a mutation gives the nodes others.
     definitions: Vec<Arc<Definition>>,

@@ -1,5 +1,6 @@
 //! The standbys of the databases. While one is cut off its primary confirms no commit, but rows that were committed are
-//! visible. In the end the standby is back, or it takes over with what it had: then rows that were read are gone.
+//! visible. In the end the standby is back, or it takes over with the rows that it had: then rows that were read are
+//! lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ pub(super) enum CutEnd {
     TakesOver,
 }
 
-/// The standbys that are cut off, with what they had then.
+/// The standbys that are cut off, with the rows that they had then.
 #[derive(Default)]
 pub(super) struct Standbys(Vec<(Database, Standby)>);
 

@@ -45,7 +45,7 @@ pub(super) fn start() -> Description {
             "Bad fields, listed in `errors`; or the key was used for a purchase with different contents or another \
              `Saga-Secret`.",
         )
-        .answer::<Settled<'_>>(502, "FAILED: a step could not be undone yet; the purchase goes on being retried.")
+        .answer::<Settled<'_>>(502, "FAILED: a step could not be undone yet; the purchase is still retried.")
         .mark(502, Header::IdempotentReplayed)
         .problem(
             503,

@@ -37,7 +37,7 @@ pub(super) fn routes(api: &ApiContext) -> Routes {
         .taking_basic()
 }
 
-/// What a client submits.
+/// A submission of a client.
 pub(super) struct Submitted {
     pub(super) submission: Submission,
     /// Whether the client waits for the end.
@@ -149,7 +149,7 @@ async fn all(api: ApiContext, request: Request) -> Result<Response, ApiError> {
         created_to: time("createTimeEnd")?,
         limit: limit + 1,
     };
-    // Sagas are all that there is.
+    // All transactions here are sagas.
     let is_saga = given("transType").is_none_or(|kind| kind == "saga");
     let mut rows = match is_saga {
         true => {

@@ -15,7 +15,7 @@ mod view;
 
 pub(super) use self::run::Wanted;
 
-/// 422 with the problems of a definition; `whole` is the name of what was given.
+/// 422 with the problems of a definition; `whole` is the name of the checked value.
 fn rejected(Rejected(problems): Rejected, whole: &str) -> ApiError {
     let field = |problem: Problem| FieldError {
         field: match problem.place {

@@ -43,7 +43,7 @@ enum Begin {
     Uncertain,
 }
 
-/// What a request starts.
+/// The saga that a request starts.
 pub(super) enum Wanted {
     Purchase(Order),
     Saga(sagas::Wanted),
@@ -97,7 +97,7 @@ pub(super) struct Asked {
     deadline: Instant,
 }
 
-/// Starts what a request wants, or answers for the saga that holds its key.
+/// Starts the saga of a request, or answers for the saga that holds its key.
 pub(super) async fn start(api: ApiContext, request: Request, wanted: Wanted) -> Result<Response, ApiError> {
     Asked::of(api, request, wanted)?.answer().await
 }
@@ -252,12 +252,12 @@ impl Asked {
             }
             StartAnswer::InDoubt(id) => Err(unknown::in_doubt(&self.api, id)),
             StartAnswer::RowGone(id) => {
-                Err(ApiError::internal(format!("the row of saga {id} is gone")).with_transaction_id(id))
+                Err(ApiError::internal(format!("the row of saga {id} no longer exists")).with_transaction_id(id))
             }
         }
     }
 
-    /// Responds as soon as the saga is in the log, or does not start: `answer` is what its start told.
+    /// Responds as soon as the saga is in the log, or does not start: `answer` is the result of its start.
     async fn leave(&self, id: SagaId, answer: &mut oneshot::Receiver<StartAnswer>) -> Result<Response, ApiError> {
         let (waiter, detached) = oneshot::channel();
         let sent = self.api.coordinator.cast(CoordinatorMsg::Detach(id, waiter));

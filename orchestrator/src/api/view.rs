@@ -26,7 +26,7 @@ pub(crate) struct SagaView {
     #[schema(maximum = 63)]
     cell: u8,
     status: Status,
-    /// The buyer; null for a saga that is no purchase, as all fields of purchases are.
+    /// The buyer; null for a saga that is not a purchase, as all fields of purchases are.
     #[schema(required)]
     user_id: Option<UserId>,
     /// The product; null until it is chosen.
@@ -182,7 +182,7 @@ struct Facts<'a> {
     id: SagaId,
     cell: u8,
     status: Status,
-    /// `None` for a saga that is no purchase.
+    /// `None` for a saga that is not a purchase.
     order: Option<Order>,
     outputs: &'a Outputs,
     steps: Vec<StepView>,

@@ -46,7 +46,7 @@ pub(crate) fn refresh(entry: Arc<ActorEntry>, refresh: Refresh) -> ChildSpec {
 impl Periodic for Refresh {
     async fn run(&self) -> Duration {
         if let Err(error) = self.look().await {
-            // The saga log's own health tells that it cannot be read.
+            // The saga log's own health shows that it cannot be read.
             debug!(%error, "the definitions could not be read");
         }
         LOOK_EVERY

@@ -1,4 +1,4 @@
-//! Calls of branches, judged as DTM does: the status and the words ONGOING and FAILURE in the body are all there is.
+//! Calls of branches, judged as DTM does: the status and the words ONGOING and FAILURE in the body decide alone.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a client of DTM submits, checked. The row of the saga holds it as its input.
+//! The checked submission of a client of DTM, which the row of the saga holds as its input.
 
 use std::collections::BTreeMap;
 
@@ -141,7 +141,7 @@ impl Submission {
 /// Checks a gid.
 ///
 /// # Errors
-/// Why it is none.
+/// The reason why the text is not a gid.
 pub(crate) fn gid(text: String) -> Result<String, String> {
     match text.as_str() {
         "" => Err("gid is empty".to_owned()),
@@ -189,7 +189,7 @@ fn branches(given: Vec<Step>, payloads: Vec<String>, allowed: &AllowedUrls) -> R
 fn orders(given: BTreeMap<String, Vec<usize>>, count: usize) -> Result<BTreeMap<usize, Vec<usize>>, String> {
     let mut orders = BTreeMap::new();
     for (branch, earlier) in given {
-        let index: usize = branch.parse().map_err(|_| format!("orders: {branch:?} is no index of a step"))?;
+        let index: usize = branch.parse().map_err(|_| format!("orders: {branch:?} is not the index of a step"))?;
         if let Some(bad) = earlier.iter().chain([&index]).find(|&&index| index >= count) {
             return Err(format!("orders: there is no step {bad}, the last one is {}", count - 1));
         }
@@ -296,7 +296,7 @@ mod tests {
             (vec![("branch_headers", json!({ "a b": "c" }))], "branch_headers"),
             (orders(json!({ "2": [0] })), "orders: there is no step 2"),
             (orders(json!({ "1": [7] })), "orders: there is no step 7"),
-            (orders(json!({ "x": [0] })), "orders: \"x\" is no index"),
+            (orders(json!({ "x": [0] })), "orders: \"x\" is not the index"),
             (orders(json!({ "0": [1], "1": [0] })), "orders: steps of definition dtm wait for each other"),
         ];
         for (changes, expected) in cases {

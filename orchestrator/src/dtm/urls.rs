@@ -30,7 +30,7 @@ impl AllowedUrls {
         if text.len() > MAX_TARGET_BYTES {
             return Err(format!("a URL of {} bytes is longer than {MAX_TARGET_BYTES} bytes", text.len()));
         }
-        let mut url = Url::parse(text).map_err(|error| format!("{text:?} is no URL: {error}"))?;
+        let mut url = Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(format!("{text:?} is not an http or https URL"));
         }

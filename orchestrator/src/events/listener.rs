@@ -157,8 +157,8 @@ struct Listener {
     cursor: EventId,
     /// The transactions that committed before the listener began; their events are not sent.
     seen: Option<Snapshot>,
-    /// Whether the client was told the state of its saga. PENDING, which is told with the first event of the saga, is then
-    /// not sent any more.
+    /// Whether the client has received the state of its saga. PENDING, which comes with the first event of the saga, is
+    /// then not sent again.
     knows_begin: bool,
     items: broadcast::Receiver<Item>,
     out: mpsc::Sender<SseEvent>,

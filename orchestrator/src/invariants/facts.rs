@@ -129,7 +129,7 @@ pub struct Saga {
     pub stock_rule: Option<StockRule>,
     /// The steps whose effect must be undone if it turns back; `None` if its definition is unknown here.
     pub compensable: Option<Arc<[SmolStr]>>,
-    /// The ordered amount, in cents; `None` for a saga that is no purchase.
+    /// The ordered amount, in cents; `None` for a saga that is not a purchase.
     pub cents: Option<i64>,
     /// Whether a person has settled it.
     pub is_settled: bool,

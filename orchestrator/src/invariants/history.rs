@@ -37,7 +37,7 @@ pub(super) fn compensated_has_no_action_left(facts: &Facts) -> Verdict {
     })
 }
 
-/// Returns the steps of a saga whose journal was read, each with what is there.
+/// Returns the steps of a saga whose journal was read, each with its record.
 fn recorded<'b>(
     facts: &'b Facts,
     id: &str,
@@ -58,7 +58,7 @@ fn recorded<'b>(
     saga.steps.iter().filter_map(of_step).collect()
 }
 
-/// What a participant's journal has of a step.
+/// The record of a step in a participant's journal.
 #[derive(Clone, Copy, Debug, Default)]
 struct Recorded {
     is_done: bool,

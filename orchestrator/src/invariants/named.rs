@@ -1,7 +1,7 @@
-//! The journals of participants that users name: which of them were compared, and which could not be.
+//! The journals of participants that users name: the compared ones, and those that could not be read.
 //!
 //! A journal is read over HTTP, saga by saga, so it may be missing: its participant is down, offers none, or the saga is
-//! older than those whose journals are read. What is missing is counted, never taken for agreement.
+//! older than those whose journals are read. A missing journal is counted, never taken for agreement.
 
 use std::collections::BTreeMap;
 

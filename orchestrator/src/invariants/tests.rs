@@ -198,7 +198,7 @@ fn a_history_that_the_journals_do_not_bear_out_is_found() {
         harmed.saga.as_mut().unwrap().steps = vec![shown];
         facts.transactions.insert("harmed".to_owned(), harmed);
         let report = judge(&facts, Run::Over);
-        // A completed saga with a step that is not done is no end either.
+        // Nor is a completed saga with a step that is not done a valid end.
         let found: Vec<_> = broken(&report).into_iter().filter(|(invariant, _)| *invariant == HISTORY).collect();
         let expected = if is_found { vec![(HISTORY, "harmed")] } else { Vec::new() };
         assert_eq!(found, expected, "{name}");

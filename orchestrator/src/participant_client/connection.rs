@@ -1,4 +1,4 @@
-//! The way to a replica: one HTTP/2 connection, opened on demand and reopened once it is gone, or by HTTP/1.1 one for
+//! The way to a replica: one HTTP/2 connection, opened on demand and reopened once it is lost, or by HTTP/1.1 one for
 //! each call in flight. A service that was started with the same [`Transport`] is called without a socket.
 //!
 //! Our own services speak HTTP/2, and offer a stream that carries all calls as messages; without one, as in an older
@@ -49,7 +49,7 @@ pub(super) const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Window of the answers that a stream of calls has in flight.
 const CALLS_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// Why there is no answer.
+/// The reason for a missing answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NoAnswer {
     /// No server takes the request: none listens, or it closes its connections. It may be about to be replaced.
@@ -143,7 +143,7 @@ impl Connection {
     /// Sends a request and reads its answer, both before `give_up`. A request that the server certainly has not
     /// processed, because it was closing the connection, is sent again once on a new connection.
     ///
-    /// `request` makes the request, or says why there is none.
+    /// `request` makes the request, or returns the reason why it cannot.
     pub(super) async fn ask(
         &self,
         request: impl Fn() -> Result<OutgoingRequest, String>,

@@ -60,7 +60,7 @@ pub(super) fn headers(
 fn of_step(name: &str, text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|error| refused(name, error))?;
     if is_reserved_header(parsed.as_str()) {
-        return Err(refused(name, "it is not the step's to set"));
+        return Err(refused(name, "a step may not set it"));
     }
     let text = value(&parsed, text.to_owned())?;
     Ok((parsed, text))

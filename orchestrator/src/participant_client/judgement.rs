@@ -33,7 +33,7 @@ const AWAY_WAIT: Duration = Duration::from_millis(250);
 /// Fields of a body that say why something was refused, in order of preference.
 const SAID_IN: [&str; 4] = ["error", "message", "detail", "title"];
 
-/// Whose answers are judged, and how.
+/// The owner of a participant, and how its answers are judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Judging {
     /// One of our own services.
@@ -119,7 +119,7 @@ pub struct Reply<'a> {
     pub status: u16,
     /// The header `Saga-Decision`.
     pub decision: Option<&'a str>,
-    /// The header `Saga-Action`: what a compensation found of its action.
+    /// The header `Saga-Action`: the state in which a compensation found its action.
     pub action: Option<&'a str>,
     /// The participant's `Retry-After`; zero if it has none.
     pub retry_after: Duration,
@@ -137,7 +137,7 @@ struct RefusalFields {
     error: Option<String>,
 }
 
-/// Reads the header [`wire::SAGA_ACTION`]: what a compensation found of its action.
+/// Reads the header [`wire::SAGA_ACTION`]: the state in which a compensation found its action.
 fn found(header: Option<&str>) -> Found {
     match header {
         Some(wire::ACTION_DONE) => Found::Done,

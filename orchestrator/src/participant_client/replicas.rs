@@ -33,7 +33,7 @@ pub(super) type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec
 /// Settings of connections.
 #[derive(Clone)]
 pub(super) struct Connecting {
-    /// Whose service it is.
+    /// The owner of the service.
     pub(super) peer: Peer,
     /// HTTP/2 connections to each address.
     pub(super) connections: usize,

@@ -15,7 +15,7 @@ pub struct BadUrl {
     url: String,
 }
 
-/// Whose service a participant is: it decides the protocols.
+/// The owner of a participant, which decides the protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     /// One of our own: HTTP/2 without TLS.

@@ -43,8 +43,8 @@ macro_rules! free {
 }
 
 /// Ends a statement whose CTE `claimed` has the claimed rows and how their last owner left them (`last_node`,
-/// `last_incarnation`, `slept`). A claim is recorded as a takeover, unless a process wakes its own sleeping saga. It tells
-/// that the saga has begun if nothing was told of it: what the last owner had to tell is lost.
+/// `last_incarnation`, `slept`). A claim is recorded as a takeover, unless a process wakes its own sleeping saga. It
+/// writes PENDING if no event of the saga was written: the unwritten changes of the last owner are lost.
 macro_rules! noted {
     () => {
         concat!(

@@ -60,7 +60,7 @@ const FORCE_STOP: &str = concat!(
 
 const HAS: &str = "select saga_id from saga_key where key = $1 and user_id = '' and scope = 'gid'";
 
-/// Which sagas a list shows.
+/// The sagas that a list shows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
     /// Only sagas older than this one.

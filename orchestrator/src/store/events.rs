@@ -24,7 +24,7 @@ use saga_engine::owner::Owner;
 use saga_engine::record::StepChanges;
 use saga_engine::{SagaId, Status};
 
-/// The changes of a row of events that tells the begin of a saga: PENDING, in the form of
+/// The changes of a row of events that contains the begin of a saga: PENDING, in the form of
 /// [`row_text`](crate::store::row_text). The argument is the name of the saga's row. No time makes it fail: the statement
 /// would fail for all sagas.
 macro_rules! pending {
@@ -158,7 +158,7 @@ pub(super) fn insert_steps(owner: &Owner, steps: NewSteps) -> Bound<'static> {
         .column(number)
 }
 
-/// A row of the stream: all changes of one saga by one write, or all of a saga that ended before any was told.
+/// A row of the stream: all changes of one saga by one write, or all of a saga that ended before any was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventRow {
     /// The id of its first change.

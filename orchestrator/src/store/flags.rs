@@ -1,6 +1,6 @@
 //! Flags on a saga that any process may own: a cancel, a retry, a wake-up, a resolution. Each is one conditional update
-//! from any node; the owner reads it with its next heartbeat or its next write. If it changes nothing, the row tells why,
-//! with a barrier behind the read.
+//! from any node; the owner reads it with its next heartbeat or its next write. If it changes nothing, the row shows
+//! why, with a barrier behind the read.
 
 use chrono::{DateTime, Utc};
 use common::db::{Bound, Connection};

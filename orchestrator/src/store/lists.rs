@@ -24,10 +24,10 @@ use saga_engine::stored::ReadRow;
 /// Sagas that one text search examines.
 const SEARCHED: i64 = 10_000;
 
-/// Maximum number of sagas counted exactly. One more row is read, to tell that there are more.
+/// Maximum number of sagas counted exactly. One more row is read, to know whether there are more.
 pub const COUNTED: i64 = 10_000;
 
-/// Which sagas a list shows.
+/// The sagas that a list shows.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Only this status.
@@ -61,7 +61,7 @@ impl Total {
 /// A filter and a search text.
 #[derive(Clone, Debug, Default)]
 pub struct Search {
-    /// Which sagas.
+    /// Conditions that the sagas meet.
     pub filter: Filter,
     /// Only sagas that contain this text.
     pub text: Option<String>,

@@ -228,12 +228,12 @@ pub(crate) fn if_readable(row: ReadRow) -> Option<StoredSaga> {
     row.ok()
 }
 
-/// Reads a status column. The table's check constraint allows no other.
+/// Reads a status column. The column's domain allows no other value.
 pub(crate) fn parse_status(text: &str) -> Status {
-    Status::parse(text).expect("the check constraint allows only these")
+    Status::parse(text).expect("the domain allows only these")
 }
 
-/// Reads a direction column. The table's check constraint allows no other.
+/// Reads a direction column. The column's domain allows no other value.
 pub(crate) fn parse_direction(text: &str) -> Direction {
     match text {
         "forward" => Direction::Forward,

@@ -1,6 +1,6 @@
-//! What this process knows to be replicated: ends that it wrote itself, and states that it read with a barrier behind the
-//! read. A state read from a row is told to a client only once it is known here, because a visible row can be lost at a
-//! failover ([`common::db::barrier`]).
+//! States that this process knows to be replicated: ends that it wrote itself, and states that it read with a barrier
+//! behind the read. A state read from a row is reported to a client only once it is known here, because a visible row
+//! can be lost at a failover ([`common::db::barrier`]).
 //!
 //! The state is read again for that, in the transaction that is the barrier: a barrier on another session could be one of
 //! the server that has taken over meanwhile. It goes through the saga log's queue. A read that waits there is part of the
@@ -70,12 +70,12 @@ impl Replicated {
                 Ok(())
             }
             Some(now) => Err(format!("it was read as {} and is {}", read.status, now.status)),
-            None => Err("its row is gone".to_owned()),
+            None => Err("its row no longer exists".to_owned()),
         }
     }
 
     /// Returns the state of a saga, replicated; `None` if it has no row. It asks again until the time limit: a lost
-    /// connection tells nothing.
+    /// connection proves nothing.
     ///
     /// # Errors
     /// The reason why it is not known.

@@ -9,7 +9,7 @@ use tokio_postgres::Error;
 
 // A saga in the attention list is in `saga_open`, and kept in full, whenever it ended. The outputs that are kept are
 // copied as they are: `json` does not rewrite texts. Rows locked by another node are skipped. A row that the horizon has
-// passed leaves the stream of events; any other keeps its place, and tells the begin and the end.
+// passed leaves the stream of events; any other keeps its place, and yields the begin and the end.
 const CLEAR: &str = "
     with old as materialized (
         select id from saga_ended

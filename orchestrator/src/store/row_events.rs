@@ -1,5 +1,5 @@
 //! Events that are made from the row of an ended saga. Most sagas end before the outbox has written anything of them; for
-//! listeners the row then holds all that there is to tell, and `saga_event` gets no row.
+//! listeners the row then holds everything to report, and `saga_event` gets no row.
 //!
 //! The writer compares: an end is written without events only if a reader makes the same ones from its row. Attempts that
 //! were repeated, for instance, leave only their last error in the row.
@@ -57,7 +57,7 @@ pub fn of_row(row: EndedRow) -> Vec<StateChange> {
     begin.chain(steps).chain([end]).collect()
 }
 
-/// Makes the changes of steps from their last state, in the order of time; `None` if that does not tell all of them.
+/// Makes the changes of steps from their last state, in the order of time; `None` if that does not yield all of them.
 fn of_steps(steps: &[StepView]) -> Option<Vec<StateChange>> {
     let mut changes = Vec::with_capacity(2 * steps.len());
     for step in steps {
@@ -158,7 +158,7 @@ mod tests {
         saga
     }
 
-    /// What a reader makes of the row of this write.
+    /// The events that a reader makes from the row of this write.
     fn read(write: &LogWrite, begun_at: DateTime<Utc>) -> Vec<StateChange> {
         let Some(StateChange::Saga { status, error, at, .. }) = write.changes.last().cloned() else { panic!("no end") };
         let steps = row_text::to_steps(&row_text::of_steps(&write.timeline));

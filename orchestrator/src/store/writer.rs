@@ -3,9 +3,9 @@
 //! nothing, a separate statement after the commit finds out why: it sees the state at the end of the transaction or a
 //! later one, and both are true answers. The row of a saga is in `saga_open` until its end.
 //!
-//! Events go into `saga_event` in the statement that makes them true, unless the row of an ended saga tells them
-//! ([`row_events`](super::row_events)). PENDING is told with the first event of its saga. Changes of steps that no caller
-//! awaits come first in a transaction: they are older than any write of their saga in it.
+//! Events go into `saga_event` in the statement that makes them true, unless the row of an ended saga contains them
+//! ([`row_events`](super::row_events)). PENDING is written with the first event of its saga. Changes of steps that no
+//! caller awaits come first in a transaction: they are older than any write of their saga in it.
 
 mod columns;
 mod item;

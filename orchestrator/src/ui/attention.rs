@@ -1,6 +1,6 @@
 //! `GET /ui/api/attention`: the attention list by causes, with the sums of their amounts.
 //!
-//! One cause is often that of many sagas, such as a participant that is away. The sagas themselves are pages of
+//! Many sagas often have one cause, such as a participant that is unavailable. The sagas themselves are pages of
 //! `/saga/attention`.
 
 use chrono::{DateTime, Utc};

@@ -45,14 +45,14 @@ pub(super) fn recent() -> Description {
         "showRecent",
         "The sagas that ended within a range of time: rates, durations, and reasons to turn back",
     )
-    .detail("From the newest 20,000 ends: `since` says where they begin if there were more in the range.")
+    .detail("From the newest 20,000 ended sagas; `since` is the time of the oldest one if the range has more.")
     .query("minutes", schema::one_of(RANGES.map(|range| range.name)), "Length of the range; 5 if omitted.")
     .answer::<RecentView>(200, "The ends of the range.")
     .bad_fields_422()
 }
 
 pub(super) fn attention() -> Description {
-    Description::new("showCauses", "The attention list by causes, the longest waiting first")
+    Description::new("showCauses", "The attention list grouped by cause, longest waiting first")
         .answer::<CausesView>(200, "The causes.")
 }
 

@@ -34,7 +34,7 @@ struct ReplicaView {
     /// Its supervision tree; null if it did not answer.
     #[schema(required)]
     actors: Option<ActorView>,
-    /// Why there is no tree.
+    /// The reason why there is no tree.
     #[schema(required)]
     error: Option<String>,
 }

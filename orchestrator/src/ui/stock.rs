@@ -25,7 +25,7 @@ const RETRY_AFTER_S: u64 = 1;
 #[schema(as = StockList)]
 pub(super) struct StockView {
     products: Vec<ProductStock>,
-    /// A product with at most this many pieces runs out.
+    /// A product with at most this many units is running low.
     low_stock: i32,
     /// Cursor of the next page; null on the last.
     #[schema(required)]
@@ -38,7 +38,7 @@ struct ProductStock {
     product_id: String,
     name: String,
     price: Money,
-    /// Pieces in stock; null if it is unknown, or if inventory has no record of the product because nothing moved yet.
+    /// Units in stock; null if it is unknown, or if inventory has no record of the product because nothing moved yet.
     #[schema(required)]
     quantity: Option<i32>,
     /// Why the stock is unknown.

@@ -1,6 +1,6 @@
 //! The protocol as a list of rules. All hold in [`Rules::PROTOCOL`]; a test that disables one shows its purpose.
 
-/// Which rules hold.
+/// The rules that hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     /// A node claims another node's saga only after that node's lease expired. Correctness must not depend on this

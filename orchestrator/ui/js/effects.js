@@ -1,4 +1,4 @@
-// What a purchase did to the money and to the stock, in one sentence.
+// The effects of a purchase on money and stock, in one sentence.
 
 import { exactClock } from "./format.js";
 import { t } from "./i18n.js";
@@ -15,7 +15,7 @@ function textOf({ action, state }, status, texts) {
   return null;
 }
 
-/** Nothing for a purchase that still runs forward, one whose details were deleted, and a saga that is no purchase. */
+/** Nothing for a purchase that still runs forward, one whose details were deleted, and a saga that is not a purchase. */
 export function effects(saga) {
   const step = (name) => saga.steps.find(({ step: other }) => other === name);
   const [charge, decrease] = [step("charge"), step("decrease")];

@@ -75,7 +75,7 @@ function Node({ step, at, node, state, text, onOpen }) {
   });
   const interaction = open ? { role: "button", tabindex: 0, onClick: open, onKeyDown: press } : { role: "img" };
   const isMarked = Boolean(state);
-  // That a step can be undone is the usual case, and said in the label.
+  // Most steps can be undone, so only the label says it.
   const about = isMarked ? text : step.kind !== "compensable" && t(`kind_${step.kind}`);
   const name = fitted(step.name, room - (isMarked ? 18 : 0), 650, NAME_SIZES);
   const below = fitted([participantName(step.participant), about].filter(Boolean).join(" · "), room, 400, DETAIL_SIZES);

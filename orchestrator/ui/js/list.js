@@ -80,7 +80,7 @@ export const NO_FILTER = { status: "", definition: "", user_id: "", text: "" };
 /** The parameters of the address that name a page, for the first one. */
 export const FIRST_PAGE = { page: "", before: "" };
 
-/** Names of definitions, and the chosen one, of which there may be old sagas only. */
+/** Names of definitions, including the chosen one, which may have old sagas only. */
 function useNames(chosen) {
   const { value } = useDefinitions();
   return [...new Set([...(value ?? []).map(({ name }) => name), chosen])].filter(Boolean).sort();

@@ -33,7 +33,7 @@ function useSaga(id) {
   const [state, setState] = useState({ activity: [] });
   useEffect(() => {
     let isOver = false;
-    // What happened before the page was opened is kept for a day.
+    // Changes from before the page was opened are kept for a day.
     get(`ui/api/sagas/${encodeURIComponent(id)}/changes`).then(({ changes }) => !isOver && setState((before) => ({ ...before, activity: merged(changes, before.activity).slice(-MAX_ACTIVITY) })), () => {});
     let isBusy = false;
     let isDirty = false;

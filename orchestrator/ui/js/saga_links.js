@@ -1,4 +1,4 @@
-// Ways from a saga to elsewhere: its address and its command line to copy, its trace, and the sagas like it.
+// Links from a saga: its address and its command line to copy, its trace, and the sagas like it.
 
 import { useEffect, useState } from "../vendor/preact/htm-preact.js";
 import { address, get } from "./api.js";

@@ -1,4 +1,4 @@
-// What the views know of sagas and definitions: paths, titles, and which sagas are purchases.
+// Knowledge about sagas and definitions that the views share: paths, titles, and which sagas are purchases.
 
 import { useEffect, useState } from "../vendor/preact/htm-preact.js";
 import { get } from "./api.js";

@@ -11,12 +11,12 @@ const SILENCE_MS = 45_000;
 // Randomized, so that the pages of a node that stopped do not all connect to the next one at once.
 const PAUSES_MS = [500, 1000, 1500, 2500, 5000];
 
-/** The state "connecting", "live" or "lost", and the time since when. */
+/** The state "connecting", "live" or "lost", and since when. */
 export const connection = createStore({ state: "connecting", since: Date.now() });
 
 const listeners = new Set();
 let batch = [];
-// Kept over a reload, so that changes in between are told too.
+// Kept over a reload, so that changes in between are reported too.
 const KEY = "ecommerce-saga-last-event";
 // An older position is not resumed: too much has happened since.
 const KEPT_MS = 60_000;

@@ -28,8 +28,8 @@ const KEY = "ecommerce-saga-last-minute";
 const kept = JSON.parse(remembered(session, KEY, '{"seconds":[],"ids":[]}'));
 let { seconds } = kept;
 
-// Changes do not name the definition. Purchases are told by their first step: other sagas may have steps of the same
-// names. The oldest are forgotten first.
+// Changes do not name the definition. Purchases are recognised by their first step: other sagas may have steps of the
+// same names. The oldest are forgotten first.
 const purchases = new Set(kept.ids);
 // Maximum number of purchases kept over a reload.
 const IDS_KEPT = 1000;

@@ -38,7 +38,7 @@ function labelPlace(left, width, label) {
   return { left: `calc(${Math.max(0, Math.min(left, 100 - needed))}% + 8px)` };
 }
 
-/** The mark of an attempt on its bar; hovering tells its error and the pause after it. */
+/** The mark of an attempt on its bar; hovering shows its error and the pause after it. */
 function Attempt({ attempt, saga, axis }) {
   const { n, from, to, error, pauseMs } = attempt;
   const { left, width } = period({ started_at: from, finished_at: to }, saga, axis);

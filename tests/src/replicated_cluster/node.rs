@@ -113,7 +113,7 @@ impl Node {
             signal(pid, Signal::KILL);
         }
         let _ = process.wait();
-        // What is left would keep a new postmaster from starting, if the number of the process is in use again.
+        // A leftover pid file would keep a new postmaster from starting, if the number of the process is in use again.
         let _ = fs::remove_file(self.folder.join("postmaster.pid"));
     }
 

@@ -48,7 +48,7 @@ async fn sagas_in_attention_are_in_a_table_by_causes_with_their_sums_the_oldest_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_phone_a_tap_on_resolve_opens_the_dialog_and_a_tap_elsewhere_in_the_row_opens_the_saga() {
-    // Taps the middle of an element: what is there gets the tap, whatever it is.
+    // Taps the middle of an element; the topmost element there gets the tap.
     const TAP: &str = "const element = document.querySelector(arguments[0]);
                        element.scrollIntoView({ block: 'center' });
                        const { left, top, width, height } = element.getBoundingClientRect();

@@ -6,7 +6,7 @@ use tests::{Stack, StackOptions, browser::Browser, browser::Screen};
 use super::any_saga::{define, definition, payment, record, run, stock};
 use super::{dashboard, with_dashboard};
 
-/// Lists what is wrong with the drawing of the page.
+/// Lists the faults of the page's drawing.
 const FLAWS: &str = r#"
     const flaws = [];
     const frame = document.querySelector(".graph").getBoundingClientRect();

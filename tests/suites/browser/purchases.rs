@@ -12,7 +12,7 @@ async fn a_purchase_is_bought_and_its_end_is_seen_without_reloading() {
         browser.click("#buy").await;
         browser.see("tr [data-status=COMPLETED]").await;
         browser.see_text("[data-testid=count-COMPLETED] b", "1").await;
-        browser.see_text(".toast", "on its way").await;
+        browser.see_text(".toast", "under way").await;
         browser.click("#buy-100").await;
         browser.see_text("[data-testid=count-COMPLETED] b", "101").await;
         browser.see_count("tbody tr", 25).await;
@@ -39,7 +39,7 @@ async fn a_purchase_whose_answer_a_proxy_loses_is_asked_for_again_with_its_key()
     with_dashboard(StackOptions::default(), Screen::Desktop, "", async |stack, browser| {
         browser.run(LOSE_ANSWERS, Vec::new()).await;
         browser.click("#buy").await;
-        browser.see_text(".toast", "on its way").await;
+        browser.see_text(".toast", "under way").await;
         browser.see_text("[data-testid=count-COMPLETED] b", "1").await;
         let keys = browser.run("return window.keys", Vec::new()).await;
         let keys = keys.as_array().expect("the keys of all requests");
@@ -96,7 +96,7 @@ async fn the_counts_of_the_last_minute_outlive_a_reload_and_the_stock_rule_is_th
         let id = buy(stack, "ada").await;
         browser.see_text(charged, "2 done").await;
         browser.see_text(restored, "1 undone").await;
-        // What happens while no page is there is counted too.
+        // Changes while no page is open are counted too.
         browser.run("location.href = '../docs'", vec![]).await;
         browser.see("#buy summary").await;
         buy(stack, "ada").await;

@@ -13,7 +13,7 @@ use super::{REFUND, buy, ended, id, options, status, with_interposer};
 /// Sagas whose refund is broken: more failures than open a breaker.
 const BROKEN: usize = 8;
 
-/// What the orchestrator's client of payments says of itself.
+/// The state that the orchestrator's client of payments reports.
 async fn client(stack: &Stack) -> Value {
     let tree = tests::actors::tree(stack, ORCHESTRATOR).await;
     tests::actors::named(&tree, "payments-client").state.clone()
@@ -35,7 +35,7 @@ async fn break_refunds(stack: &Stack, link: &Interposer) -> Vec<String> {
     failed
 }
 
-/// Until somebody wakes them, FAILED sagas sleep longer than any test.
+/// Unless they are woken, FAILED sagas sleep longer than any test.
 fn sleeping() -> StackOptions {
     options()
         .set("participants.breaker_failures", 3)

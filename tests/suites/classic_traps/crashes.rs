@@ -99,7 +99,7 @@ async fn a_saga_that_turned_back_is_never_completed_by_who_takes_over_from_a_pau
             })
             .await;
             assert_eq!(ended["status"], "COMPENSATED");
-            // What was held arrives, and the first owner wakes: it has nothing more to say.
+            // The held requests arrive, and the first owner wakes; it must change nothing.
             held.iter().for_each(CancellationToken::cancel);
             drop(paused);
             wait_until("both are healthy", PATIENCE, async || stack.is_healthy(ORCHESTRATOR).await.then_some(())).await;

@@ -1,5 +1,5 @@
-//! What is shown of a purchase whose orchestrator died in the middle of it: what earlier owners knew stays, and what
-//! nobody knows is said to be unknown.
+//! The shown history of a purchase whose orchestrator died in the middle of it: the knowledge of earlier owners stays,
+//! and everything else is shown as unknown.
 
 use serde_json::{Value, json};
 use tests::{

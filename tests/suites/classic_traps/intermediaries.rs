@@ -1,4 +1,4 @@
-//! Answers that no participant gives, and answers that are too much: what stands between may say anything.
+//! Answers that no participant gives, and answers that are too much: a server in between may answer anything.
 
 use serde_json::Value;
 use tests::{
@@ -29,7 +29,7 @@ const FOREIGN: [Act; 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undo_is_confirmed_by_the_participants_own_words_alone() {
-    // Whose undo it is, and what makes the saga turn back behind it.
+    // The step whose undo is tested, and the refusal behind it that turns the saga back.
     let restoring = refusing_purchases().set("checkout.compensate_inventory", true);
     let cases: [(&'static str, &'static str, StackOptions); 3] = [
         ("payments", REFUND, refusing_purchases()),

@@ -46,7 +46,7 @@ async fn an_answer_of_something_else_to_a_repeated_payment_is_no_refusal() {
     const CONFLICT: Act = Act::Answer(409, "application/json", r#"{"status":"error","message":"edit conflict"}"#);
     for foreign in [NOT_FOUND, BAD_GATEWAY, CONFLICT] {
         with_interposer("payments", options(), async |stack: &Stack, link: &Interposer| {
-            // The first payment is made, and nobody hears of it.
+            // The first payment is made, and its reply is lost.
             link.next(1, CHARGE, Act::LoseReply);
             link.next(100, CHARGE, foreign.clone());
             let answer = buy(stack).await.expect(409);

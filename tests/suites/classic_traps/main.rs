@@ -1,4 +1,4 @@
-//! The ways in which sagas are known to go wrong, one test each: what others get wrong, and what must never happen here.
+//! The ways in which sagas are known to go wrong, one test each: known mistakes that must never happen here.
 
 mod broken_undo;
 mod crashes;
@@ -24,7 +24,7 @@ const CHARGE: &str = "POST /payments/$";
 const REFUND: &str = "/refund/$";
 const CREATE: &str = "POST /purchases/$";
 
-/// Runs a test with somebody between the orchestrator and a participant.
+/// Runs a test with an interposer between the orchestrator and a participant.
 async fn with_interposer(
     participant: &'static str,
     options: StackOptions,
@@ -39,7 +39,7 @@ async fn with_interposer(
 }
 
 fn options() -> StackOptions {
-    // One node id, so that a saga is taken up at once by whoever is started next.
+    // One node id, so that a saga is taken up at once by the process that is started next.
     StackOptions::default().set("orchestrator.node_id", "trap").set("retry.action.backoff_max_ms", 20)
 }
 

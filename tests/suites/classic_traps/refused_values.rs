@@ -1,4 +1,4 @@
-//! Values that the database does not take: the saga goes on without them, and nobody else waits for it.
+//! Values that the database does not take: the saga goes on without them, and no other saga waits for it.
 
 use serde_json::json;
 use tests::{

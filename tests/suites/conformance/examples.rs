@@ -105,7 +105,7 @@ impl Drop for Example {
     }
 }
 
-/// Tells of examples that were not run, past the harness, which shows the output of failing tests only.
+/// Reports examples that were not run, past the harness, which shows the output of failing tests only.
 fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

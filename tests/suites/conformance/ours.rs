@@ -66,7 +66,7 @@ const PLANS: [(&str, &str); 3] = [
 async fn our_participants_keep_every_rule() {
     let options = StackOptions::default().set("inventory.initial_stock", 10_000);
     with_stack(options, async |stack: &Stack| {
-        // The faults end with a restart, where only what is decided already is asked for.
+        // The faults end with a restart, where only decided requests are repeated.
         stack.set_faults("payments", json!({ "charge": { "failure_rate": 0.5 } })).await;
         stack.set_faults("purchases", json!({ "create": { "failure_rate": 0.5 } })).await;
         for (service, requests) in PLANS {

@@ -1,4 +1,4 @@
-//! That the orchestrator answers as its API description says. What holds for the descriptions of all services is in the
+//! The orchestrator answers as its API description says. The rules for the descriptions of all services are in the
 //! suite of the participants.
 
 use reqwest::{Method, RequestBuilder};

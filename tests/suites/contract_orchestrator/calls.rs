@@ -1,4 +1,4 @@
-//! Tokens and marks: who may call the orchestrator, and how the orchestrator calls the others.
+//! Tokens and marks: the callers of the orchestrator, and how the orchestrator calls the others.
 
 use reqwest::Method;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What the dashboard is made of, as its requests see it. What people see of it is in the browser suite.
+//! The files and data of the dashboard, requested over HTTP. Its appearance is tested in the browser suite.
 
 use reqwest::{Method, header::ACCEPT};
 use serde_json::{Value, json};
@@ -131,7 +131,7 @@ async fn the_page_is_there_with_and_without_its_last_slash_and_finds_its_files_f
         let (_, _, page) = get_with(stack, "/ui/", &[]).await;
         let (status, headers, above) = get_with(stack, "/ui", &[]).await;
         assert_eq!(status, 200);
-        // What a browser makes of `js/main.js` in a page at `/ui` with this base is `/ui/js/main.js`.
+        // A browser resolves `js/main.js` in a page at `/ui` with this base to `/ui/js/main.js`.
         assert!(
             above.contains(r#"<base href="ui/">"#)
                 && headers["content-security-policy"].to_str().unwrap().contains("base-uri 'self'")
@@ -195,7 +195,7 @@ async fn the_summary_of_very_many_is_an_estimate_and_says_so() {
         let ended = &summary["ended"];
         assert_eq!(ended["is_exact"], false, "{ended}");
         let about = |name: &str| ended[name].as_i64().unwrap();
-        // One in four completes; a sample of the rows tells it well enough.
+        // One in four completes; a sample of the rows shows it well enough.
         assert!((5_000..=7_500).contains(&about("completed")), "{ended}");
         assert!((17_500..=20_000).contains(&about("compensated")), "{ended}");
     })
@@ -224,7 +224,7 @@ async fn a_search_looks_at_a_bounded_part_and_goes_on_from_there() {
             let sagas = page["transactions"].as_array().unwrap();
             sagas.iter().map(|saga| saga["user_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
-        // Newest first: what is looked for is the oldest but a hundred, out of reach of the first part.
+        // Newest first: the wanted one is the oldest but a hundred, out of reach of the first part.
         let first = search("text=MONEY%20101&status=COMPENSATED&limit=5").await;
         assert_eq!(users(&first), ["user-10199", "user-10198", "user-10197", "user-10195", "user-10194"]);
         let first = search("text=user-101&user_id=user-101&limit=5").await;

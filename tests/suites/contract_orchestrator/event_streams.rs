@@ -1,4 +1,4 @@
-//! The streams of events themselves: who may listen, how many, what they cost, how they end.
+//! The streams of events themselves: access, limits, cost and end.
 
 use reqwest::Method;
 use tests::{
@@ -159,7 +159,7 @@ async fn the_lag_of_the_events_is_measured_from_their_commit_until_they_are_told
         let mut listener = Listener::open(stack, "").await;
         let insert = "insert into saga_event (saga_id, changes)
                       values (gen_random_uuid(), '[[\"PENDING\", false, null, 0]]')";
-        // What is committed behind a transaction that still runs has to wait for it.
+        // A change that commits behind a transaction that still runs has to wait for it.
         let slow = stack.new_connection(ORCHESTRATOR).await;
         slow.run("begin").await;
         slow.run(insert).await;

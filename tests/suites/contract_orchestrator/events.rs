@@ -156,7 +156,7 @@ async fn of_one_saga_the_present_state_comes_first_and_then_only_what_is_its() {
             let mut listener = Listener::open(stack, &format!("?saga={id}")).await;
             assert_eq!(listener.next().await.expect("the present state comes first").brief(), "PENDING");
             stack.restart("payments").await;
-            // Another one's changes are not told.
+            // The changes of another saga are not sent.
             buy(stack, order()).await.expect(200);
             let events = listener.until(is_end).await;
             assert!(events.iter().all(|event| event.saga() == id), "{events:?}");
@@ -167,7 +167,7 @@ async fn of_one_saga_the_present_state_comes_first_and_then_only_what_is_its() {
     .await;
 }
 
-/// Before it ends, a saga is told only with a flush of the outbox, which comes late here.
+/// Before a saga ends, its changes are written only with a flush of the outbox, which comes late here.
 fn rarely_told() -> StackOptions {
     StackOptions::default().set("orchestrator.event_flush_ms", 5_000).set("http.drain_grace_ms", 100)
 }
@@ -272,11 +272,11 @@ async fn who_was_away_for_longer_than_events_are_kept_is_told_of_the_gap() {
             let gap = listener.next().await.expect("it goes on");
             assert_eq!((gap.name.as_str(), &gap.data["last_event_id"]), ("gap", &json!(id)));
             assert_eq!(brief(&listener.until(is_end).await).first().map(String::as_str), Some("PENDING"));
-            // With the id of the gap there is none any more.
+            // With the id of the gap, there is no gap.
             let mut again = Listener::come_back(stack, "", &gap.id).await;
             assert_eq!(again.next().await.expect("it goes on").brief(), "PENDING");
         }
-        // Whoever had seen all that was pruned misses nothing.
+        // A listener that had seen everything that was pruned misses nothing.
         let mut listener = Listener::come_back(stack, "", &old[old.len() - 1].id).await;
         assert_eq!(listener.next().await.expect("it goes on").brief(), "PENDING");
         // An id of another database, from before a dump was restored.
@@ -320,7 +320,7 @@ async fn what_is_committed_late_is_not_skipped_and_what_came_after_it_waits() {
 async fn a_listener_that_does_not_keep_up_misses_nothing() {
     const WRITERS: i64 = 4;
     const EACH: i64 = 3_000;
-    // It takes nothing for as long as they write, and a slow machine is no dead client.
+    // The listener reads nothing while they write, and a slow machine is not a dead client.
     let options = StackOptions::default().set("http.write_timeout_ms", 600_000);
     with_stack(options, async |stack: &Stack| {
         let mut listener = Listener::open(stack, "").await;

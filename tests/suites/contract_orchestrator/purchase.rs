@@ -166,7 +166,7 @@ async fn a_participant_that_does_not_answer_in_time_is_named() {
         stack.set_faults("payments", slow).await;
         let body = buy(stack, json!({ "user_id": "u", "product_id": 1, "amount": 5 })).await.expect(409).json();
         assert_eq!(body["details"]["error"], "504: Timeout while communicating with payments");
-        // What was asked for may still arrive, and must find its tombstone.
+        // The request may still arrive, and must find its tombstone.
         stack.set_faults("payments", json!({ "charge": { "latency_ms": { "min": 0, "max": 0 } } })).await;
         transactions::consistent(stack).await;
     })

@@ -1,4 +1,4 @@
-//! What becomes of old sagas: they are answered in brief, and their keys are free again.
+//! Old sagas: they are answered in brief, and their keys are free again.
 
 use serde_json::{Value, json};
 use tests::{PATIENCE, Stack, StackOptions, actors, stack::ORCHESTRATOR, wait_until, with_stack};
@@ -9,8 +9,8 @@ fn order() -> Value {
     json!({ "user_id": "u", "product_id": 1, "amount": 5 })
 }
 
-/// Buys what completes, what is refused at once, what is refused last, and what never hears of its stock; returns the
-/// transactions.
+/// Makes purchases that complete, are refused at once, are refused last, and never get a reply about their stock;
+/// returns the transactions.
 async fn buy_each_kind(stack: &Stack) -> Vec<Value> {
     let faults = [
         ("payments", "charge", "failure_rate"),
@@ -26,7 +26,7 @@ async fn buy_each_kind(stack: &Stack) -> Vec<Value> {
     ids
 }
 
-/// Waits until housekeeping has gone round a few times more.
+/// Waits for a few more rounds of housekeeping.
 async fn housekeeping_has_gone_round(stack: &Stack) {
     let handled = async || {
         let tree = actors::tree(stack, ORCHESTRATOR).await;
@@ -45,7 +45,7 @@ async fn the_status_of_an_old_saga_says_the_same_in_brief() {
             .set("checkout.compensate_inventory", gives_stock_back);
         with_stack(options, async |stack: &Stack| {
             let ids = buy_each_kind(stack).await;
-            // What is given back was taken, which its restore tells; else nobody knows.
+            // Stock that is given back was taken, as its restore shows; otherwise it is unknown.
             let unheard = status(stack, &ids[3]).await["inventory_updated"].clone();
             assert_eq!(unheard, if gives_stock_back { json!(false) } else { Value::Null });
             let young = buy(stack, order()).await.expect(200).json()["transaction_id"].clone();
@@ -75,7 +75,7 @@ async fn the_status_of_an_old_saga_says_the_same_in_brief() {
                 before["steps"] = json!([]);
                 assert_eq!(now, before);
             }
-            // Neither what is young nor what somebody looks at.
+            // Neither young sagas nor sagas of the attention list are cleared.
             for (id, before) in [&young, &watched].into_iter().zip(&before[ids.len()..]) {
                 assert_eq!(status(stack, id).await, *before);
             }

@@ -1,4 +1,4 @@
-//! What can be seen of sagas: their status, their list, the supervision tree.
+//! The views of sagas: status, list, supervision tree.
 
 use serde_json::json;
 use tests::{

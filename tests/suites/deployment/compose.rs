@@ -283,7 +283,7 @@ fn development_has_every_service_on_its_port_of_this_machine_and_no_proxy() {
     }
 }
 
-/// With `pipefail` a command that is told that nobody reads on ends the script, and says nothing.
+/// With `pipefail` a command whose reader has ended (SIGPIPE) ends the script without a message.
 #[test]
 fn no_script_stops_reading_what_another_command_writes() {
     let early = Regex::new(r"(compose|docker|curl)\b[^|]*\|\s*(head\b|awk '[^']*\bexit\b|sed -n '?\d+\{?q)")

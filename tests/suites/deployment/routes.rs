@@ -15,7 +15,7 @@ use crate::{
 
 const BY_LABELS: [&str; 2] = ["docker-compose.prod.yml", "docker/swarm.yml"];
 
-/// Time that Traefik lets pass between two changes of what its providers tell it.
+/// Time that Traefik lets pass between two changes from its providers.
 const PROVIDERS_THROTTLE: Duration = Duration::from_secs(2);
 
 /// Returns where Traefik leads a request for a path, which must be the same at each public entry point.
@@ -171,7 +171,7 @@ async fn no_spelling_of_a_path_leads_to_what_is_for_operators() {
                     let answer = exchange(address, request.as_bytes()).await.expect("an answer");
                     assert!([400, 404].contains(&answer.status), "{}: {path}: {}", traefik.name, answer.status);
                 }
-                // Those that name what is public, whether or not they clean a path first.
+                // Routes that list the public paths, whether or not they clean a path first.
                 for path in [path, Request::get(path).path()] {
                     let led = Way::ALL.map(|way| way.leads_to(&service, path));
                     let root = path == "/" && service == "orchestrator";

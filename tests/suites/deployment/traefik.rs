@@ -79,7 +79,7 @@ impl Traefik {
         Self { name, entry_points, routers, middlewares, services, transports }
     }
 
-    /// Adds what a provider knows.
+    /// Adds the configuration of a provider.
     pub(crate) fn add(&mut self, provider: &str, configuration: &Value) {
         let sections = [
             ("routers", &mut self.routers),

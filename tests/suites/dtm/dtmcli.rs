@@ -27,7 +27,7 @@ async fn python() -> PathBuf {
     PREPARED.get_or_init(prepare).await.clone()
 }
 
-/// Submits a saga; returns its gid and what the client made of the answer.
+/// Submits a saga; returns its gid and how the client understood the answer.
 async fn submit(stack: &Stack, branches: &Branches, case: Value) -> (String, String) {
     let server = format!("http://{}/api/dtmsvr", stack.address(ORCHESTRATOR));
     let mut client = Command::new(python().await);
@@ -94,7 +94,7 @@ async fn an_unchanged_client_gets_what_dtm_would_tell_it() {
         let custom = json!({ "concurrent": true, "orders": { "2": [0, 1] } }).to_string();
         let set = json!({ "wait_result": true, "custom_data": custom });
         assert_eq!(submit(stack, &branches, json!({ "steps": steps, "set": set })).await.1, "done");
-        // What cannot be run.
+        // A submission that cannot be run.
         let set = json!({ "trans_type": "tcc" });
         assert_eq!(submit(stack, &branches, json!({ "steps": steps, "set": set })).await.1, "bad result");
     })

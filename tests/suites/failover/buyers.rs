@@ -1,4 +1,4 @@
-//! Buyers with an `Idempotency-Key` each, who ask until they are told, and remember what they were told.
+//! Buyers with an `Idempotency-Key` each, who ask until they get an answer, and remember it.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 const BUYERS: usize = 16;
 
-/// A buyer who is not told asks again after this time.
+/// A buyer without an answer asks again after this time.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Between two purchases of a buyer, so that a test leaves a busy machine some room.

@@ -1,4 +1,4 @@
-//! A listener of all events, which must tell the end of each saga once and miss none.
+//! A listener of all events, which must receive the end of each saga once and miss none.
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +25,7 @@ impl Ends {
         }
     }
 
-    /// Returns those of the sagas whose end was not told yet.
+    /// Returns the sagas whose end was not received yet.
     pub(crate) fn missing<'a>(&self, ended: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         ended.filter(|saga| !told.contains(*saga)).collect()

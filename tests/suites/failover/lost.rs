@@ -1,4 +1,5 @@
-//! An asynchronous standby is promoted that does not have all commits: the loss is found, said, and puts the hold.
+//! An asynchronous standby is promoted that does not have all commits: the loss is found and reported, and puts the
+//! hold.
 
 use futures::future::join;
 use reqwest::Method;
@@ -74,7 +75,7 @@ async fn commits_that_a_failover_loses_are_found_and_put_the_hold_once() {
         assert_eq!(buy(stack).await, None, "nothing begins");
         assert_eq!(listener.next().await.expect("the stream goes on").name, "gap");
 
-        // A release is final, though the services still tell of the loss, and also for a new orchestrator.
+        // A release is final, though the services still report the loss, and also for a new orchestrator.
         let known = async || {
             let log = stack.database(ORCHESTRATOR).await;
             log.number("select count(*) from saga_lost_commits", &[]).await

@@ -1,5 +1,6 @@
-//! A primary with two standbys fails in every way that servers fail in, while 16 buyers buy. Each purchase that was told
-//! is on the survivor with the same end, the databases agree, and events miss nothing. Purchases go on by themselves.
+//! A primary with two standbys fails in every way that servers fail in, while 16 buyers buy. Each purchase that was
+//! confirmed is on the survivor with the same end, the databases agree, and events miss nothing. Purchases go on by
+//! themselves.
 
 mod buyers;
 mod ends;
@@ -130,7 +131,7 @@ impl Scene<'_> {
     }
 }
 
-/// Checks that everything that was told is true on the present primary.
+/// Checks that every answer is true on the present primary.
 async fn judge(stack: &Stack, told: &Answers, ends: &Ends) {
     let transactions = consistent(stack).await;
     let mut wrong = Vec::new();

@@ -1,4 +1,4 @@
-//! What a log reports and holds, as texts without times; and the statements of recovery on either log.
+//! The reports and rows of a log, as texts without times; and the statements of recovery on either log.
 
 use saga_engine::SagaId;
 use saga_engine::failed::Marks;

@@ -101,7 +101,7 @@ fn is_accepted(answer: &Answer) -> bool {
     matches!(answer.status, 200 | 202)
 }
 
-/// Checks that the log holds what a client was told.
+/// Checks that the log agrees with the answer to a client.
 fn assert_true(answer: &Answer, transactions: &transactions::Transactions) {
     let id = answer.json()["transaction_id"].as_str().map(str::to_owned);
     let status = id.and_then(|id| transactions.get(&id)).map(|entry| entry.status.as_str());

@@ -1,5 +1,5 @@
-//! Recovery and ownership on the real saga log: each saga whose actor is gone finds another one, however the row came to
-//! lack it, and a saga that breaks its actors holds up no other.
+//! Recovery and ownership on the real saga log: each saga whose actor has ended gets another one, however the row came
+//! to lack it, and a saga that breaks its actors holds up no other.
 
 mod cuts;
 mod orphans;

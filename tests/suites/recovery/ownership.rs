@@ -142,7 +142,7 @@ async fn a_saga_whose_definition_no_live_node_knows_is_named_in_the_attention_li
                   values ('newer', gen_random_uuid(), clock_timestamp() + interval '1 day', array['trip/3'])")
             .await;
         plant_of_the_dead(stack, "trip", "- interval '1 minute'").await;
-        // One that nobody knows shows when both have been judged.
+        // A definition that no node knows shows when both have been judged.
         saga_log
             .run("insert into saga (id, definition, definition_version, user_id, amount, status, begin_nonce, owner_node,
                                     owner_incarnation, deadline_at)

@@ -27,7 +27,7 @@ async fn a_name_and_a_version_mean_one_definition_for_ever() {
         assert_eq!(put(stack, "shop/2", same).await.status, 422, "the body names another version than the path");
         let shown = stack.get(ORCHESTRATOR, "/sagas/definitions/shop/1").await.expect(200).json();
         assert_eq!(shown["hash"], given["hash"]);
-        // What is shown can be given again.
+        // A shown definition can be put again.
         assert_eq!(put(stack, "shop/1", shown["body"].clone()).await.expect(200).json()["hash"], given["hash"]);
         let after = |step: usize| shown["steps"][step]["after"].clone();
         assert_eq!([after(0), after(1), after(2)], [json!([]), json!([]), json!(["charge", "stock"])]);

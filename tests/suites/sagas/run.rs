@@ -1,4 +1,4 @@
-//! Runs of a definition: ends, repeats, waits, cancels, lists, and what a restart changes.
+//! Runs of a definition: ends, repeats, waits, cancels, lists, and the effects of a restart.
 
 use serde_json::json;
 use tests::{

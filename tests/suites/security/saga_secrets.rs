@@ -17,7 +17,7 @@ use super::{API, OPERATOR, SERVICE, in_production};
 const SECRET: &str = "a-secret-of-the-client-0f3c";
 const OTHER: &str = "a-secret-of-the-client-0f3d";
 
-/// What a caller has.
+/// The credentials of a caller.
 #[derive(Clone, Copy, Debug, Default)]
 struct Caller {
     token: Option<&'static str>,
@@ -102,7 +102,7 @@ async fn define(stack: &Stack) {
     send(request.bearer_auth(OPERATOR)).await.expect(201);
 }
 
-/// Asserts who is answered about a saga: its client and operators, and nobody else.
+/// Asserts that only a saga's client and operators are answered about it.
 async fn assert_guarded(stack: &Stack, id: &str, ended: u16) {
     for family in FAMILIES {
         for (method, path) in requests(family, id) {

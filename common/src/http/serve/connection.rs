@@ -217,7 +217,7 @@ impl Asked {
     }
 }
 
-/// What follows an answer on its connection.
+/// The state of a connection after an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     /// More requests.

@@ -131,7 +131,7 @@ impl Line {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells whether nothing is asked. On a new connection that was not read yet something may be.
+    /// Tells whether no request is in progress. A new connection that was not read yet may have one.
     pub(super) fn is_idle(&self) -> bool {
         self.waited.load(Ordering::Relaxed) && !self.is_at_work()
     }

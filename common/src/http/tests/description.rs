@@ -19,7 +19,7 @@ use crate::{
 /// A shelf.
 #[derive(Serialize, ToSchema)]
 struct Shelf {
-    /// What stands on it.
+    /// The books on it.
     books: u32,
 }
 
@@ -83,7 +83,7 @@ async fn a_route_is_described_by_what_it_says_and_by_what_the_front_adds() {
         show["responses"]["200"]["content"]["application/json"]["schema"],
         json!({ "$ref": "#/components/schemas/Shelf" })
     );
-    assert_eq!(document["components"]["schemas"]["Shelf"]["properties"]["books"]["description"], "What stands on it.");
+    assert_eq!(document["components"]["schemas"]["Shelf"]["properties"]["books"]["description"], "The books on it.");
     let fill = &document["paths"]["/rows/{shelf_id}"]["put"];
     assert_eq!(
         statuses(fill),

@@ -313,7 +313,7 @@ fn the_input_schema_is_checked() {
     }
     check(&schema("{ pattern = \"(\" }"), &[(3, "is not a pattern")]);
     check(&schema("{ pattern = 1 }"), &[(3, "the input schema (pattern)")]);
-    // Data that looks like a reference is none.
+    // Data that looks like a reference is not one.
     check(&schema("{ const = { \"$ref\" = \"https://example.com\" } }"), &[]);
     check(&schema("{ properties = { \"$ref\" = { type = \"string\" } } }"), &[]);
 }

@@ -1,4 +1,4 @@
-//! Definitions as a whole: what the engine gets, and the hash.
+//! Definitions as a whole: the engine's form, and the hash.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{PARTICIPANTS, PRICE, accepted, compiled};
 use crate::{Format, Identity, Judgement, SagaFile};
 
-/// Steps to stand behind a flight: one beside it, and one after both.
+/// Steps to add behind a flight: one beside it, and one after both.
 const HOTEL_AND_CAR: &str = r#"
 [[steps]]
 name = "hotel"

@@ -1,4 +1,4 @@
-//! What holds for every value: it stays in its segment, and the canonical form is stable.
+//! Properties of every value: it stays in its segment, and the canonical form is stable.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ proptest! {
         let is_accepted = file.check_input(&input).is_ok() || x.contains('\0');
         prop_assert_eq!(request.is_ok(), is_accepted && !["", "."].contains(&y.as_str()));
         if let Ok(request) = request {
-            // A parser of URLs resolves dots and changes what it thinks is badly encoded: it finds nothing to do.
+            // A parser of URLs resolves dots and corrects a wrong encoding; here it finds nothing to change.
             let url = url::Url::parse(&format!("http://cars{}", request.path)).unwrap();
             let (path, query) = request.path.split_once('?').unwrap();
             prop_assert_eq!(url.path(), path);

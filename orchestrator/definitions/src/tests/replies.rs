@@ -1,4 +1,4 @@
-//! Replies: what is expected and what is kept.
+//! Replies: expectations and outputs.
 
 use saga_engine::definition::{Operation, Outputs, ReplyError};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn a_reply_must_say_what_is_expected() {
     let input = json!({ "city": "x", "nights": 3 });
     let outputs = read(action, &input, &good.to_string()).unwrap();
     assert_eq!(outputs.get("hotel.room"), Some(&json!("7")));
-    // What is absent is not expected.
+    // An absent field is not expected.
     assert!(read(action, &json!({ "city": "x" }), &good.to_string()).is_ok());
     for (pointer, value) in [
         ("/status", json!("cancelled")),

@@ -140,7 +140,7 @@ fn call(
     state.world.call(
         call,
         Answer::new(move |outcome| {
-            // If the actor is gone, the next owner goes on from the row.
+            // If the actor has ended, the next owner continues from the row.
             let _ = me.cast(SagaMsg::CallFinished { attempt, outcome });
         }),
     );
@@ -325,7 +325,7 @@ fn until_attention(state: &SagaState) -> Duration {
 
 fn needs_a_person(state: &SagaState, step: usize) -> bool {
     if state.row_is_gone {
-        // There is no row to mark, from which recovery could wake it.
+        // No row exists that could be marked for recovery to wake it.
         return false;
     }
     let too_often = state.calls[step].tries >= state.policy.attention_after_attempts;
@@ -333,7 +333,7 @@ fn needs_a_person(state: &SagaState, step: usize) -> bool {
     too_often || too_long || state.saga.progress().log.is_marked_failed()
 }
 
-/// Schedules the compensations again that failed before the row was found gone.
+/// Reschedules the compensations that failed before the row was found missing.
 pub(super) fn try_again_without_row(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
     for step in 0..state.calls.len() {
         let number = {

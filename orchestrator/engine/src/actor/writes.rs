@@ -136,7 +136,7 @@ pub(super) fn log_written(
             error!(
                 saga.id = %state.saga.id,
                 write = write.change.name(),
-                "the row of a saga that has begun is gone: its effects are undone"
+                "the row of a saga that has begun is missing: its effects are undone"
             );
             meters::row_is_gone();
             undo_without_row(me, state, &write.change)
@@ -167,7 +167,7 @@ fn undo_without_row(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: &Chan
 
 fn write_later(me: &ActorRef<SagaMsg>, state: &mut SagaState, reason: &str) {
     let Some(in_flight) = &mut state.write else { return };
-    // After the first failed attempt only the row tells whether the write took place.
+    // After the first failed attempt only the row shows whether the write took place.
     Arc::make_mut(&mut in_flight.write).was_in_doubt = true;
     let wait = plan::backoff(state.policy.compensation, in_flight.attempts, state.world.random());
     warn!(saga.id = %state.saga.id, reason, ?wait, "write to the saga log not confirmed, trying again");

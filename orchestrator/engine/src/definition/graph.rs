@@ -4,7 +4,7 @@ use smol_str::SmolStr;
 
 use super::{DefinitionError, Step};
 
-/// Which steps come before and behind each. At most [`MAX_STEPS`](super::MAX_STEPS) steps fit into the bits of a `u128`.
+/// The steps before and behind each step. At most [`MAX_STEPS`](super::MAX_STEPS) steps fit into the bits of a `u128`.
 #[derive(Debug)]
 pub(super) struct Graph {
     pub(super) predecessors: Vec<Vec<usize>>,

@@ -1,4 +1,4 @@
-//! A call to a participant, as a definition describes it: what the request is made of, and what its reply says.
+//! A call to a participant, as a definition describes it: how its request is made, and how its reply is read.
 
 use std::collections::BTreeMap;
 use std::fmt;

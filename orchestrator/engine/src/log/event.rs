@@ -39,7 +39,8 @@ pub enum Event {
     TurnedBack,
     /// A call for this step's compensation was sent.
     CompensationSent(usize),
-    /// The compensation is confirmed, with what it found of the action, and the outputs of the action in its reply.
+    /// The compensation is confirmed, with the state in which it found the action, and the outputs of the action in its
+    /// reply.
     CompensationDone(usize, Found, Outputs),
     /// An attempt at the compensation failed with this error; another follows.
     CompensationFailed(usize, String),

@@ -3,9 +3,9 @@
 //!
 //! A durable timeline is as old as the last awaited write, so an owner that takes over a running saga knows less than
 //! the owner before it did: an action that may have been sent meanwhile is [`KnownEffect::Unknown`] until it is sent
-//! again, or until the reply of its compensation tells. A step runs once the steps before it are done, so the effect of
-//! one implies that of others: if a step is done or refused, all steps before it are done; if a step did not happen, no
-//! step behind it did.
+//! again, or until the reply of its compensation shows it. A step runs once the steps before it are done, so the effect
+//! of one implies that of others: if a step is done or refused, all steps before it are done; if a step did not happen,
+//! no step behind it did.
 
 use super::step::{Kind, StartInLog, StepRecord};
 use super::view::StepView;
@@ -85,7 +85,7 @@ impl SagaLog {
         }
     }
 
-    /// Records what a compensation found of its action.
+    /// Records the state in which a compensation found its action.
     pub(super) fn learn_from_undo(&mut self, index: usize, found: Found) {
         match found {
             Found::Done => self.learn(index, KnownEffect::Done),

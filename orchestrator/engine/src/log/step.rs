@@ -44,7 +44,7 @@ pub(super) enum Kind {
     Uncompensated,
 }
 
-/// Whether the saga log tells that a step started.
+/// Whether the saga log shows that a step started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StartInLog {
     /// The log does not say: a later owner assumes it.
@@ -58,7 +58,7 @@ pub(super) enum StartInLog {
 /// Attempts at an action or a compensation, for display.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempts {
-    /// Number sent by all owners, as far as the log tells.
+    /// Number sent by all owners, as far as the log shows.
     pub count: u32,
     /// Time of the first.
     pub started_at: Option<DateTime<Utc>>,

@@ -19,7 +19,7 @@ const OVERLAP: TimeDelta = TimeDelta::minutes(1);
 pub(super) struct Retries {
     /// Time of the newest one.
     newest: Option<DateTime<Utc>>,
-    /// Those of the overlap.
+    /// The retries of the overlap.
     recent: HashMap<SagaId, DateTime<Utc>>,
 }
 

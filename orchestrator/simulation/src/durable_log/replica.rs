@@ -1,4 +1,4 @@
-//! What a standby has of the log.
+//! The part of the log that a standby has.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ pub(crate) struct Replica {
 }
 
 impl DurableLog {
-    /// Returns what a standby has that received everything so far.
+    /// Returns the state of a standby that has received everything so far.
     pub(crate) fn replica(&self) -> Replica {
         Replica { rows: self.rows.clone(), leases: self.leases.rows.clone() }
     }
 
-    /// Replaces the log by the standby's, and returns the number of sagas that are gone. Open transactions end with
+    /// Replaces the log by the standby's, and returns the number of lost sagas. Open transactions end with
     /// their sessions.
     pub(crate) fn fail_over(&mut self, standby: Replica) -> u64 {
         let lost = self.rows.keys().filter(|id| !standby.rows.contains_key(id)).count() as u64;

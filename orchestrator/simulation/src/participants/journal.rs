@@ -51,7 +51,7 @@ pub struct Reply {
     pub status: u16,
     /// The value of `Saga-Decision`, if it has one.
     pub decision: Option<&'static str>,
-    /// The value of `Saga-Action` in a compensation's reply: what it found of its action.
+    /// The value of `Saga-Action` in a compensation's reply: the state in which it found its action.
     pub action: Option<&'static str>,
     /// Whether it is repeated from the journal.
     pub replayed: bool,

@@ -1,5 +1,5 @@
 //! A participant without a journal, as a service is that was not written for sagas (`judgement = "status"`): it knows
-//! what is there now, and nothing else. A repeated action finds its own effect and is refused with 409, a compensation
+//! the present state, and nothing else. A repeated action finds its own effect and is refused with 409, a compensation
 //! that finds nothing is a 404, and an action that arrives after its compensation takes effect.
 
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
-//! Sagas that are no purchases: chains, diamonds, fan-outs and graphs drawn from the seed, each step at a participant of
-//! its own.
+//! Sagas that are not purchases: chains, diamonds, fan-outs and graphs drawn from the seed, each step at a participant
+//! of its own.
 
 use crate::{Faults, Plan, Sagas, Tally, run};
 

@@ -26,7 +26,7 @@ pub(super) fn submit() -> Description {
             "steps": [{ "action": "http://localhost:8081/pay", "compensate": "http://localhost:8081/pay-back" }],
             "payloads": ["{\"amount\":30}"]
         }))
-        .answer::<Answer<'_>>(200, "SUCCESS: the saga is in the log, or has succeeded where the client waits.")
+        .answer::<Answer<'_>>(200, "SUCCESS: the saga is in the log, or, if the client waits, has succeeded.")
         .problem(400, "The submission cannot be run.")
         .answer::<Answer<'_>>(409, "FAILURE: the saga turned back.")
         .answer::<Answer<'_>>(425, "ONGOING: the client waits, and the saga has not ended yet.")
@@ -36,8 +36,8 @@ pub(super) fn submit() -> Description {
 pub(super) fn query() -> Description {
     Description::new("dtmQuery", "A saga by its gid, for clients of DTM")
         .query("gid", schema::text(1, 128), "The gid.")
-        .answer::<Found>(200, "The saga and its branches; null and none if the gid is unknown.")
-        .problem(400, "The gid is none.")
+        .answer::<Found>(200, "The saga and its branches; null and an empty list if the gid is unknown.")
+        .problem(400, "The gid is invalid.")
 }
 
 pub(super) fn all() -> Description {

@@ -40,7 +40,7 @@ pub(in crate::api) fn start() -> Description {
             "Bad fields, listed in `errors`, those of the input by their JSON pointers; an unknown definition; or the \
              key was used for a saga with different contents or another `Saga-Secret`.",
         )
-        .answer::<Settled>(502, "FAILED: a step could not be undone yet; the saga goes on being retried.")
+        .answer::<Settled>(502, "FAILED: a step could not be undone yet; the saga is still retried.")
         .mark(502, Header::IdempotentReplayed)
         .problem(
             503,

@@ -4,8 +4,8 @@
 //! ```text
 //! call ─► out (a buffer) ─► the body of POST /calls ─► participant ─► the body of its answer ─► call
 //! ```
-//! What was not handed to the connection was certainly not sent. What was handed over before the stream broke may have
-//! been seen, unless the participant named an older request as the last that it took.
+//! A message that was not handed to the connection was certainly not sent. A message that was handed over before the
+//! stream broke may have been seen, unless the participant named an older request as the last that it took.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -28,7 +28,7 @@ use super::{Answered, Http2, MAX_ANSWER_BYTES, NoAnswer, TooLong};
 /// More than the head of an answer takes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// An open stream. On drop the participant is told that no more calls come.
+/// An open stream. A drop signals to the participant that no more calls come.
 pub(super) struct Calls(Arc<Shared>);
 
 struct Shared(Mutex<State>);
@@ -168,7 +168,7 @@ impl Calls {
         // A call that waits needs no memory for its request.
         drop(request);
         let _forget = ForgetOnDrop { calls: &self.0, id };
-        answer.await.unwrap_or_else(|_| Err(NoAnswer::Lost("the stream of calls is gone".to_owned())))
+        answer.await.unwrap_or_else(|_| Err(NoAnswer::Lost("the stream of calls has ended".to_owned())))
     }
 }
 
@@ -228,7 +228,7 @@ async fn listen(shared: Arc<Shared>, mut body: Incoming) {
             is_sound &= take(&shared, message);
         }
         if !is_sound {
-            break "the participant answers with something else than the messages of calls".to_owned();
+            break "the participant answers with something other than call messages".to_owned();
         }
     };
     shared.break_off(&reason);

@@ -1,4 +1,4 @@
-//! What each answer means, by either judgement.
+//! The meaning of each answer, by either judgement.
 
 use std::sync::Arc;
 
@@ -118,7 +118,7 @@ fn a_named_participant_is_judged_by_its_decisions_or_by_its_statuses() {
     let id = r#"{"payment_id":"1"}"#;
     type Case<'a> = (&'a Judging, &'a Purpose, u16, Option<&'static str>, u64, &'static str, &'static str);
     let cases: &[Case<'_>] = &[
-        // Done is any 2xx but 202, if its body says what it should.
+        // Done is any 2xx but 202, if its body is as expected.
         (&recorded, &action, 200, None, 0, id, "done"),
         (&recorded, &action, 201, None, 0, id, "done"),
         (&status, &action, 204, None, 0, "", "done"),

@@ -67,7 +67,7 @@ impl Outcome {
     }
 }
 
-/// What a handler of the participant did.
+/// A step of a handler of the participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Entered,

@@ -199,7 +199,7 @@ fn are_empty<T>(values: &[Option<T>]) -> bool {
     values.iter().all(Option::is_none)
 }
 
-/// Returns the changes that need a row of events: none if the saga ends and its own row tells them.
+/// Returns the changes that need a row of events: none if the saga ends and its own row contains them.
 fn changes(item: &LogWrite) -> Option<String> {
     if row_events::hold_all(item) { None } else { row_text::of_changes(&item.changes) }
 }

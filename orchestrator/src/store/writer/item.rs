@@ -21,7 +21,7 @@ pub enum LogItem {
 #[derive(Clone, Copy, Debug)]
 pub struct StateRead {
     pub(super) id: SagaId,
-    /// Tells reads of one saga apart, so that any number of them share a batch.
+    /// Distinguishes reads of one saga, so that any number of them share a batch.
     pub(super) number: u64,
 }
 
@@ -44,7 +44,7 @@ pub enum LogAnswer {
     State(Option<SagaState>),
 }
 
-/// The state of a saga that its clients are told.
+/// The state of a saga as its clients see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SagaState {
     /// The saga.

@@ -1,5 +1,5 @@
-//! What a confirmed write has left in the row of its saga. Rows stay for ever, a saga never turns forward again, and an
-//! end is final, so whoever owns the saga by now, it is still there.
+//! The trace that a confirmed write has left in the row of its saga. Rows stay for ever, a saga never turns forward
+//! again, and an end is final, so it is still there, whichever process owns the saga by now.
 
 use common::group_commit::Receipt;
 

@@ -95,9 +95,9 @@ fn begin_statement(columns: Columns, on_conflict: &str, keys_where: &str) -> Bat
     ))
 }
 
-// What this transaction must not have begun after all ($1 ids, $2 those with a key): a saga that is there, in another
-// partition, and one whose key another saga holds. A statement sees what was committed before it began, so this one sees
-// the end of a saga whose row made way for the begin.
+// Begins that this transaction must undo ($1 ids, $2 the ids with a key): of a saga that exists in another partition,
+// and of one whose key another saga holds. A statement sees what was committed before it began, so this one sees the
+// end of a saga whose row made way for the begin.
 pub(super) const TAKE_BACK: &str = "
     with mine as materialized (
         select id from saga where id = any($1) and xmin = pg_current_xact_id()::xid),
@@ -117,7 +117,7 @@ const OWNED: &str = "s.id = i.id and s.owner_incarnation is not distinct from $1
       and coalesce(s.ended_at, 'infinity') = 'infinity'";
 
 // COMPLETED only against a row that never turned back and carries no cancel. An end removes the saga from the attention
-// list, unless its mark stays. An end without changes tells them by its own row.
+// list, unless its mark stays. With an end without changes, the row itself contains them.
 pub(super) static END: LazyLock<BatchStatement> = LazyLock::new(|| end_statement(Columns::Few));
 pub(super) static END_WITH_ALL: LazyLock<BatchStatement> = LazyLock::new(|| end_statement(Columns::All));
 

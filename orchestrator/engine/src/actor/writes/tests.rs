@@ -1,5 +1,5 @@
 //! A write in doubt is repeated unchanged: listeners get the changes of the attempt that came through, and would miss a
-//! change that was added to a repeat. A saga whose row is gone is undone without one.
+//! change that was added to a repeat. A saga whose row is missing is undone without one.
 
 use tokio::sync::oneshot;
 

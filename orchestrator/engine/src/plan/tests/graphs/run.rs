@@ -42,7 +42,7 @@ impl Draws {
     }
 }
 
-/// What a participant has decided about a step.
+/// The decision of a participant about a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Journal {
     #[default]
