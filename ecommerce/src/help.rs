@@ -237,7 +237,8 @@ Examples:
   ecommerce sagas check trip.toml --participant flights --participant hotels --json
       participants besides these; one JSON document
 
-The files are TOML, or JSON if their names end in .json. docs/definitions.md describes them.
+The files are TOML, or JSON if their names end in .json. Two of them with the same name and version are an error, as for \
+an orchestrator that starts. docs/definitions.md describes them.
 
 Exit codes: 0 the definitions can be used, perhaps with warnings; 1 one has an error; 2 bad usage, or a file or the \
 configuration is wrong.";

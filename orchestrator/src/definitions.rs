@@ -194,10 +194,9 @@ impl Registry {
             let shown = path.display().to_string();
             match self.check(&text, Format::Toml, Identity::Inside, &shown) {
                 Ok(given) => {
-                    let twin = |other: &&Given| other.definition.title() == given.definition.title();
-                    if let Some(other) = read.iter().find(twin) {
-                        let (title, first) = (given.definition.title(), &other.origin);
-                        problems.push(format!("{shown}: {title} is in {first} too: raise the version of one"));
+                    let conflict = |other: &Given| given.file.conflict(&other.file, &other.origin);
+                    if let Some(conflict) = read.iter().find_map(conflict) {
+                        problems.push(format!("{shown}: {conflict}"));
                     }
                     read.push(given);
                 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use saga_definitions::{Accepted, Identity, Problem, Rejected, SagaFile, Severity, limits::MAX_BYTES};
+use saga_definitions::{Accepted, Identity, Place, Problem, Rejected, SagaFile, Severity, limits::MAX_BYTES};
 use serde::Serialize;
 
 use super::file;
@@ -50,7 +50,19 @@ impl Check {
         let configured = settings.named_participants.keys().map(String::as_str);
         let participants: Vec<&str> =
             own.chain(configured).chain(self.participants.iter().map(String::as_str)).collect();
-        let files = self.files.iter().map(|file| check(file, &participants)).collect::<Result<Vec<_>, _>>()?;
+        let mut files = Vec::new();
+        let mut accepted: Vec<(&Path, SagaFile)> = Vec::new();
+        for file in &self.files {
+            files.push(match read(file, &participants)? {
+                Ok(Accepted { definition, warnings }) => {
+                    let conflict = conflict(file, &definition, &accepted);
+                    let checked = accept(file, &definition, warnings, conflict);
+                    accepted.push((file, definition));
+                    checked
+                }
+                Err(Rejected(problems)) => refuse(file, problems),
+            });
+        }
         let clean = files.iter().flat_map(|file| &file.problems).all(|problem| problem.severity == Severity::Warning);
         let format = self.output.format();
         match format.is_document() {
@@ -64,19 +76,33 @@ impl Check {
     }
 }
 
-fn check(file: &Path, participants: &[&str]) -> Result<Checked, Failure> {
+fn read(file: &Path, participants: &[&str]) -> Result<Result<Accepted, Rejected>, Failure> {
     let text = file::read(file, MAX_BYTES)?;
-    let name = file.display().to_string();
-    Ok(match SagaFile::parse(&text, file::format(file), Identity::Inside, participants) {
-        Ok(Accepted { definition, warnings }) => Checked {
-            file: name,
-            name: Some(definition.name().to_owned()),
-            version: Some(definition.version()),
-            hash: Some(definition.hash().to_owned()),
-            problems: warnings,
-        },
-        Err(Rejected(problems)) => Checked { file: name, name: None, version: None, hash: None, problems },
-    })
+    Ok(SagaFile::parse(&text, file::format(file), Identity::Inside, participants))
+}
+
+/// Returns why an orchestrator whose folder has these files would not start. A file named twice is one file.
+fn conflict(file: &Path, definition: &SagaFile, accepted: &[(&Path, SagaFile)]) -> Option<String> {
+    let mut others = accepted.iter().filter(|(other, _)| *other != file);
+    others.find_map(|(other, known)| definition.conflict(known, &other.display().to_string()))
+}
+
+fn accept(file: &Path, definition: &SagaFile, mut problems: Vec<Problem>, conflict: Option<String>) -> Checked {
+    if let Some(text) = conflict {
+        problems.push(Problem { severity: Severity::Error, place: Place::Pointer(String::new()), text });
+        return refuse(file, problems);
+    }
+    Checked {
+        file: file.display().to_string(),
+        name: Some(definition.name().to_owned()),
+        version: Some(definition.version()),
+        hash: Some(definition.hash().to_owned()),
+        problems,
+    }
+}
+
+fn refuse(file: &Path, problems: Vec<Problem>) -> Checked {
+    Checked { file: file.display().to_string(), name: None, version: None, hash: None, problems }
 }
 
 /// Returns the lines about a file: its problems, or that it can be used.

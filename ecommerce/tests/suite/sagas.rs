@@ -64,6 +64,29 @@ fn a_definition_is_checked_without_starting_anything() {
 }
 
 #[test]
+fn files_with_one_name_and_version_are_refused_by_a_check_too() {
+    let folder = TemporaryFolder::new();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let first = file("a.toml", TRIP);
+    for second in [file("copy.toml", TRIP), file("other.toml", &TRIP.replace("\"/bookings\"", "\"/flights\""))] {
+        let ran = run(&["sagas", "check", &first, &second, "--participant", "flights"]);
+        assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+        assert!(ran.out.contains(&format!("{first}: trip 1 can be used\n")), "{}", ran.out);
+        let error = format!("{second}: error: trip/1 is in {first} too: raise the version of one");
+        assert!(ran.out.ends_with(&format!("{error}\n")), "{}", ran.out);
+    }
+    let later = file("later.toml", &TRIP.replace("version = 1", "version = 2"));
+    for other in [&later, &first] {
+        let ran = run(&["sagas", "check", &first, other, "--participant", "flights"]);
+        assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    }
+}
+
+#[test]
 fn the_participants_of_the_configuration_are_known_to_a_check() {
     let folder = TemporaryFolder::new();
     let file = folder.path().join("trip.toml");

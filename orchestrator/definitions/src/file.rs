@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use saga_engine::SagaId;
+use saga_engine::definition::title;
 use serde_json::{Map, Value, json};
 use smol_str::SmolStr;
 use uuid::Uuid;
@@ -76,6 +77,13 @@ impl SagaFile {
     /// Returns the version.
     pub fn version(&self) -> i32 {
         self.version
+    }
+
+    /// Returns why this definition cannot stand beside one of another file; `None` if it can.
+    pub fn conflict(&self, other: &SagaFile, file_of_other: &str) -> Option<String> {
+        let is_same = self.name == other.name && self.version == other.version;
+        let title = title(&self.name, self.version);
+        is_same.then(|| format!("{title} is in {file_of_other} too: raise the version of one"))
     }
 
     /// Returns the canonical form: all defaults that belong to the definition are written out. It is read back as the same

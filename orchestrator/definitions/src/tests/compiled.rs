@@ -175,3 +175,18 @@ fn steps_given_with_a_saga_know_the_fields_of_its_input() {
     let rejected = parse(json!({ "a": 1 })).unwrap_err();
     assert!(rejected.to_string().starts_with("/steps/0/action/path: {input.a.b} can never have a value"), "{rejected}");
 }
+
+#[test]
+fn two_files_of_one_name_and_version_conflict_even_if_they_are_equal() {
+    let text = "name = \"trip\"\nversion = 1\n[[steps]]\nname = \"a\"\nparticipant = \"cars\"\nread_only = true\n\
+                action = { method = \"GET\", path = \"/a\" }\n";
+    let first = accepted(text);
+    for (other, conflict) in [
+        (text.to_owned(), Some("trip/1 is in a.toml too: raise the version of one")),
+        (text.replace("/a\"", "/b\""), Some("trip/1 is in a.toml too: raise the version of one")),
+        (text.replace("version = 1", "version = 2"), None),
+        (text.replace("trip", "tour"), None),
+    ] {
+        assert_eq!(accepted(&other).conflict(&first, "a.toml").as_deref(), conflict, "{other}");
+    }
+}
