@@ -1,8 +1,11 @@
 //! The schema of a definition's input: JSON Schema 2020-12.
 //!
 //! A field that a placeholder names is known where it stands under `properties`, through local `$ref` and `allOf`.
-//! Nothing is fetched, ever: references lead into the schema itself. Patterns are matched in linear time, so no input
-//! can stall the orchestrator.
+//! Nothing is fetched, ever: references lead into the schema itself. No input can stall the orchestrator: patterns are
+//! matched in linear time, and the [work] of a check is limited.
+
+mod applicators;
+mod work;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,6 +13,7 @@ use std::fmt;
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::{Map, Value, json};
 
+use self::work::{Affordable, MAX_STEPS, MAX_STEPS_OF_ERRORS, WorkLimit};
 use crate::limits::MAX_PATTERN_BYTES;
 use crate::pointer::{self, Pointer};
 use crate::problem::Problems;
@@ -40,12 +44,14 @@ const ONE: [&str; 12] = [
 /// Keywords whose value is a list of schemas.
 const LIST: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 /// Keywords whose value is a table of schemas.
-const TABLE: [&str; 5] = ["$defs", "definitions", "dependentSchemas", "patternProperties", "properties"];
+const TABLE: [&str; 6] =
+    ["$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"];
 
 /// A schema, ready to check inputs.
 pub(crate) struct InputSchema {
     schema: Value,
     validator: Validator,
+    limit: WorkLimit,
 }
 
 impl fmt::Debug for InputSchema {
@@ -72,7 +78,10 @@ impl InputSchema {
         check(&schema, &schema, &mut String::new(), &mut errors);
         if errors.is_empty() {
             match options().build(&schema) {
-                Ok(validator) => return Some(InputSchema { schema, validator }),
+                Ok(validator) => {
+                    let limit = WorkLimit::new(&schema);
+                    return Some(InputSchema { schema, validator, limit });
+                }
                 Err(error) => errors.push((error.instance_path().to_string(), said(&error))),
             }
         }
@@ -89,8 +98,22 @@ impl InputSchema {
         &self.schema
     }
 
-    /// Returns every reason why an input does not fit.
+    /// Returns every reason why an input does not fit, or that they take too long to find.
     pub(crate) fn check(&self, input: &Value) -> Vec<InputError> {
+        let refusal = |detail: String| vec![InputError { pointer: String::new(), detail }];
+        match self.limit.affordable(input) {
+            Affordable::EveryError => self.errors(input),
+            Affordable::Verdict if self.validator.is_valid(input) => Vec::new(),
+            Affordable::Verdict => refusal(format!(
+                "it does not fit the schema, and finding every reason takes more than {MAX_STEPS_OF_ERRORS} steps: send less"
+            )),
+            Affordable::Nothing => refusal(format!(
+                "checking it by the schema takes more than {MAX_STEPS} steps: simplify the schema, or send less"
+            )),
+        }
+    }
+
+    fn errors(&self, input: &Value) -> Vec<InputError> {
         let errors = self.validator.iter_errors(input);
         let error = |error: jsonschema::ValidationError<'_>| InputError {
             pointer: error.instance_path().to_string(),

@@ -8,12 +8,13 @@ mod numbers;
 mod properties;
 mod replies;
 mod requests;
+mod schema_work;
 
 use std::sync::Arc;
 
 use saga_engine::SagaId;
 use saga_engine::definition::{Context, Definition, Outputs};
-use serde_json::Value;
+use serde_json::{Value, json};
 use smol_str::SmolStr;
 use uuid::Uuid;
 
@@ -69,4 +70,17 @@ outputs = {{ room = "/room/0" }}
 
 fn compiled(file: &SagaFile) -> Definition {
     file.compile(|_| Judgement::Recorded).unwrap()
+}
+
+/// A definition of one read, with this schema of its input.
+fn definition_of(schema: &Value) -> Value {
+    let action = json!({ "method": "GET", "path": "/prices" });
+    let step = json!({ "name": "price", "participant": "prices", "read_only": true, "action": action });
+    json!({ "name": "trip", "version": 1, "input": schema, "steps": [step] })
+}
+
+fn accepted_schema(schema: &Value) -> SagaFile {
+    let text = definition_of(schema).to_string();
+    let accepted = SagaFile::parse(&text, Format::Json, Identity::Inside, &PARTICIPANTS);
+    accepted.unwrap_or_else(|rejected| panic!("{rejected}\n{schema}")).definition
 }
