@@ -5,6 +5,7 @@
 //! matched in linear time, and the [work] of a check is limited.
 
 mod applicators;
+pub(crate) mod keywords;
 mod work;
 
 use std::collections::BTreeSet;
@@ -79,6 +80,9 @@ impl InputSchema {
         if errors.is_empty() {
             match options().build(&schema) {
                 Ok(validator) => {
+                    if let Some(node) = node {
+                        keywords::warn(&schema, node, problems);
+                    }
                     let limit = WorkLimit::new(&schema);
                     return Some(InputSchema { schema, validator, limit });
                 }

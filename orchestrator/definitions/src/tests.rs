@@ -8,6 +8,7 @@ mod numbers;
 mod properties;
 mod replies;
 mod requests;
+mod schema_warnings;
 mod schema_work;
 
 use std::sync::Arc;
