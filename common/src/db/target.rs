@@ -109,7 +109,7 @@ impl Target {
                 let place = Place { host: *host, address: *address };
                 match self.open(place, limit).await {
                     Ok((opened, Role { is_writable: true, timeline })) => match timeline {
-                        Some(timeline) if self.hosts.fence.is_doubtful(timeline) => {
+                        Some(timeline) if self.hosts.is_doubtful(timeline) => {
                             if doubtful.as_ref().is_none_or(|(.., other)| timeline.is_after(*other)) {
                                 doubtful = Some((opened, place, timeline));
                             }

@@ -50,6 +50,18 @@ async fn a_former_primary_is_refused_once_its_successor_was_seen() {
     assert_eq!(wait_until("the successor is back", PATIENCE, async || port(&pool).await.ok()).await, second);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_process_uses_the_successor_although_the_former_primary_is_back() {
+    let cluster = ReplicatedCluster::start(Replication::Asynchronous).await;
+    let settings = ConfigSource::embedded("bench").load().expect("the built-in settings").database;
+    cluster.promote(1).await;
+    let successor = cluster.connect(1, "postgres").await.number(WHERE, &[]).await;
+    // The URL has not been used in this process, as in a new one. The former primary is its first host, and writable.
+    let pool = db::pool(&SecretString::from(cluster.url_past_proxies()), "postgres", &settings).expect("a good URL");
+    assert_eq!(port(&pool).await, Ok(successor));
+    assert_eq!(port(&pool).await, Ok(successor));
+}
+
 async fn buy(stack: &Stack) -> Option<Value> {
     let order = json!({ "user_id": "u", "product_id": 1, "amount": 5 });
     let request = with_json(stack.request(Method::POST, ORCHESTRATOR, "/saga/transaction"), order);
