@@ -79,7 +79,7 @@ impl Restock {
         let mut rows = Vec::new();
         for product in products {
             let stock = match (self.add, self.to) {
-                (Some(pieces), _) => participants.add(&product, pieces, &delivery_id(&key, &product)).await,
+                (Some(pieces), _) => participants.add(&product, pieces, &key).await,
                 (None, to) => participants.fill_up(&product, to.unwrap_or_default()).await.map(|filled| filled.now),
             };
             let stock = stock.map_err(|reason| match rows.len() {

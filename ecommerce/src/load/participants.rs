@@ -141,12 +141,13 @@ impl Participants {
             return Ok(Restocked { added: 0, now: there });
         }
         // A repeat of this request after a lost answer must not add twice.
-        let now = self.add(product, missing, &delivery_id(&Uuid::new_v4().to_string(), product)).await?;
+        let now = self.add(product, missing, &Uuid::new_v4().to_string()).await?;
         Ok(Restocked { added: missing, now })
     }
 
-    /// Adds pieces to a product, once per id of a delivery, and returns the stock.
-    pub(crate) async fn add(&self, product: &str, pieces: u64, id: &str) -> Result<u64, String> {
+    /// Adds pieces to a product, once per key, and returns the stock.
+    pub(crate) async fn add(&self, product: &str, pieces: u64, key: &str) -> Result<u64, String> {
+        let id = delivery_id(key, product);
         let body = json!({ "product_id": product, "quantity": pieces, "transaction_id": id });
         let (_, stock) = self.ask(Method::POST, "inventory", "inventory/restock/", Some(body)).await?;
         stock["quantity"].as_u64().ok_or_else(|| "inventory did not answer with the stock".to_owned())
