@@ -121,7 +121,7 @@ fn an_audit_of_a_running_system_is_clean_until_somebody_falsifies_its_books() {
 
     // The change that falsifies a database, the change that reverts it, and the invariant that must detect it.
     let id: &str = &bought[1];
-    let cases: [(&str, &str, &str, &str, &str); 9] = [
+    let cases: [(&str, &str, &str, &str, &str); 8] = [
         (
             "ms_purchases",
             "update app_purchase set status = 'cancelled', cancelled_at = now() where transaction_id = $1",
@@ -142,13 +142,6 @@ fn an_audit_of_a_running_system_is_clean_until_somebody_falsifies_its_books() {
             "update app_payment set amount = 12.50 where transaction_id = $1",
             "money charged",
             id,
-        ),
-        (
-            "ms_payments",
-            "update app_payment set status = 'success' where status = 'tombstone' and $1::text is not null",
-            "update app_payment set status = 'tombstone' where user_id is null and $1::text is not null",
-            "nothing ran twice",
-            "",
         ),
         (
             "ms_purchases",

@@ -279,7 +279,7 @@ async fn no_redirect_is_followed() {
     for status in [301, 302, 303, 307, 308] {
         let outcome = flights.post(ACTION, &format!("/moved/{status}")).await;
         let Outcome::Unknown(Unknown { detail, .. }) = outcome else { panic!("{outcome:?}") };
-        assert_eq!(detail, format!("flights answered {status}"));
+        assert_eq!(detail, format!("flights answered {status}: sold out"));
     }
     let received: Vec<_> = participant.take().into_iter().map(|received| received.request).collect();
     assert_eq!(received, [301, 302, 303, 307, 308].map(|status| format!("POST /api/moved/{status}")));
