@@ -67,7 +67,7 @@ export default {
   timeline: "Timeline", action: "Action", undo: "Undo", attempts: "{n} attempts", timeAxis: "Time since it was accepted",
   inBrief: "The details were cleared; only this summary is kept.",
   activity: "Activity", activityNone: "No changes are kept: they are older than a day, or nothing has happened yet.",
-  holds: "Records of each service", holdsNothing: "nothing", holdsNoAnswer: "no answer: {reason}", holdsShow: "Compare the saga log with the services",
+  holds: "Records of each service", holdsNothing: "nothing", holdsNoAnswer: "no answer: {reason}", holdsShow: "Compare log and services",
   cancel: "Cancel", retry: "Retry now", resolve: "Resolve …", cancelAsked: "The saga is turning back.", retryAsked: "The saga is retried now.",
   resolved: "The saga is recorded as settled.", notFound: "There is no saga {id}.",
   resolveTitle: "Settle by hand", resolveWhy: "This undoes nothing: it records that you did. Undo first what is listed, such as by refunding the money. Then the saga ends FAILED and is not retried any more, for good.",

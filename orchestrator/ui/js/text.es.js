@@ -67,7 +67,7 @@ export default {
   timeline: "Cronología", action: "Acción", undo: "Deshacer", attempts: "{n} intentos", timeAxis: "Tiempo desde la aceptación",
   inBrief: "Los detalles se borraron; solo se conserva este resumen.",
   activity: "Actividad", activityNone: "No se conservan cambios: son de hace más de un día o aún no ha ocurrido nada.",
-  holds: "Registros de cada servicio", holdsNothing: "nada", holdsNoAnswer: "sin respuesta: {reason}", holdsShow: "Comparar el registro de sagas con los servicios",
+  holds: "Registros de cada servicio", holdsNothing: "nada", holdsNoAnswer: "sin respuesta: {reason}", holdsShow: "Comparar registro y servicios",
   cancel: "Cancelar", retry: "Reintentar ya", resolve: "Resolver …", cancelAsked: "La saga se está revirtiendo.", retryAsked: "La saga se reintenta ahora.",
   resolved: "La saga consta como resuelta.", notFound: "No existe la saga {id}.",
   resolveTitle: "Resolver a mano", resolveWhy: "Esto no deshace nada: registra que lo hizo usted. Deshaga antes lo indicado, por ejemplo devolviendo el dinero. Después la saga termina FAILED y ya no se reintenta, de forma definitiva.",
