@@ -51,6 +51,17 @@ struct Inner {
     last_error: Option<String>,
     /// The hold on all sagas found by the last renewal; the process then has no lease.
     hold: Option<Hold>,
+    /// Until when no other node can have claimed a saga of this process although it has no lease, since all are on hold.
+    owner_on_hold_until: Option<Instant>,
+}
+
+impl Inner {
+    /// Tells whether no saga in memory can have been taken over unnoticed.
+    fn is_owner(&self, now: Instant) -> bool {
+        let is_checked = self.held_since == self.first_held || self.held_since == self.checked_under;
+        self.valid_until.is_some_and(|until| now < until && is_checked)
+            || self.owner_on_hold_until.is_some_and(|until| now < until)
+    }
 }
 
 impl LeaseState {
@@ -106,12 +117,10 @@ impl LeaseState {
         self.is_checked(self.held_since())
     }
 
-    /// Tells whether actions may be called: the lease is valid, and no saga in memory can have been taken over in an
-    /// earlier gap unnoticed.
+    /// Tells whether actions may be called: no saga in memory can have been taken over. The lease is valid, and a look
+    /// followed any gap of it; or all sagas are on hold, so that no node claims any.
     pub fn covers_actions(&self) -> bool {
-        let inner = self.inner();
-        inner.valid_until.is_some_and(|until| Instant::now() < until)
-            && (inner.held_since == inner.first_held || inner.held_since == inner.checked_under)
+        self.inner().is_owner(Instant::now())
     }
 
     /// Tells whether such a look took place under the lease held since `held_since`.
@@ -124,8 +133,11 @@ impl LeaseState {
         self.inner().hold.clone()
     }
 
-    fn held(&self, hold: Hold) {
+    /// Records a hold that a renewal asked at `asked_at` has found. It keeps other nodes from claiming for at least one lease
+    /// from then: after its release they wait for as long.
+    fn held(&self, hold: Hold, asked_at: Instant, lease: Duration) {
         let mut inner = self.inner();
+        inner.owner_on_hold_until = inner.is_owner(Instant::now()).then(|| asked_at + lease);
         if inner.hold.is_none() {
             warn!(since = %hold.since, reason = hold.reason, "all sagas are on hold: none begins or is recovered");
         }
@@ -148,6 +160,7 @@ impl LeaseState {
             inner.first_held = inner.first_held.or(inner.held_since);
         }
         inner.valid_until = Some(sent_at + lease);
+        inner.owner_on_hold_until = None;
         inner.last_error = None;
         if inner.hold.take().is_some() {
             info!("the hold is released: sagas resume");
@@ -182,7 +195,8 @@ struct Lease;
 
 enum LeaseMsg {
     Renew,
-    Renewed(Result<Renewal, String>),
+    /// The result of a renewal, and when it was asked for.
+    Renewed(Result<Renewal, String>, Instant),
 }
 
 /// Returns the child specification of the lease's actor.
@@ -218,8 +232,8 @@ impl Actor for Lease {
         state.entry.handled();
         match message {
             LeaseMsg::Renew => renew(&me, state),
-            LeaseMsg::Renewed(renewal) => {
-                renewed(state, renewal);
+            LeaseMsg::Renewed(renewal, asked_at) => {
+                renewed(state, renewal, asked_at);
                 if !state.superseded.is_cancelled() {
                     me.send_after(state.heartbeat, || LeaseMsg::Renew);
                 }
@@ -256,24 +270,24 @@ fn renew(me: &ActorRef<LeaseMsg>, arguments: &LeaseArguments) {
         lease: *lease,
         definitions: definitions.titles(),
     };
-    let me = me.clone();
+    let (me, asked_at) = (me.clone(), Instant::now());
     world.renew(
         request,
         Answer::new(move |renewal: Option<Result<Renewal, String>>| {
             let renewal = renewal.unwrap_or_else(|| Err("the task that renewed it died".to_owned()));
-            let _ = me.cast(LeaseMsg::Renewed(renewal));
+            let _ = me.cast(LeaseMsg::Renewed(renewal, asked_at));
         }),
     );
 }
 
-fn renewed(arguments: &LeaseArguments, renewal: Result<Renewal, String>) {
+fn renewed(arguments: &LeaseArguments, renewal: Result<Renewal, String>, asked_at: Instant) {
     let LeaseArguments { owner, state, clock, lease, superseded, .. } = arguments;
     match renewal {
         Ok(Renewal::Granted { sent_at, time }) => {
             clock.read(sent_at, time);
             state.renewed(sent_at, *lease);
         }
-        Ok(Renewal::Held(hold)) => state.held(hold),
+        Ok(Renewal::Held(hold)) => state.held(hold, asked_at, *lease),
         Ok(Renewal::TwinLives) => {
             info!(node = owner.node_id, "another process with this node id is alive: waiting for it to end");
             state.inner().last_error = Some("another process with this node id is alive".to_owned());

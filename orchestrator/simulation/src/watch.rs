@@ -92,7 +92,8 @@ pub(super) fn leases(sim: &Sim) {
     }
 }
 
-/// Observes a call: a node without a lease may have a successor, so it calls no action. A read does no harm.
+/// Observes a call: a node without a lease may have a successor, except during a hold, so it calls no action. A read does no
+/// harm.
 pub(super) fn call(sim: &Sim, process: ProcessId, call: &Call) {
     if sim.step(&call.step, &call.participant).is_read_only() {
         return;
@@ -101,7 +102,7 @@ pub(super) fn call(sim: &Sim, process: ProcessId, call: &Call) {
     let mut inner = sim.lock();
     let Inner { processes, watched, .. } = &mut *inner;
     let process = &processes[process.0];
-    if matches!(call.purpose, Purpose::Action { .. }) && !process.lease.is_valid() {
+    if matches!(call.purpose, Purpose::Action { .. }) && !process.lease.is_valid() && process.lease.hold().is_none() {
         watched.unleased_calls.entry(process.title()).or_insert(elapsed);
     }
 }
