@@ -93,11 +93,10 @@ impl Hosts {
         self.generation()
     }
 
-    /// Returns whether another host may have a newer timeline, so that all are asked first: a caller knows one, or no
-    /// primary was seen yet. A new process knows nothing of a failover, after which the former primary may be back.
-    pub(super) fn is_doubtful(&self, timeline: Timeline) -> bool {
-        let is_first = self.list.len() > 1 && self.fence.newest().is_none();
-        is_first || self.fence.is_doubtful(timeline)
+    /// Returns whether all hosts must be asked: no primary was seen yet. A new process knows nothing of a failover, after
+    /// which the former primary may be back.
+    pub(super) fn are_unknown(&self) -> bool {
+        self.list.len() > 1 && self.fence.newest().is_none()
     }
 
     /// Returns the generation of sessions opened now.

@@ -88,6 +88,8 @@ impl Target {
         let time = TimeForAll::new(self.connect_timeout);
         let (generation, last) = (self.hosts.generation(), self.hosts.last());
         let order = preferred_first(0..self.hosts.list.len(), |host| last.is_some_and(|last| last.host == *host));
+        // Once for the whole search: another one may end meanwhile.
+        let asks_all = self.hosts.are_unknown();
         let mut standby = None;
         // A primary that may have been replaced: it is used if no other host shows a newer timeline.
         let mut doubtful: Option<(Opened, Place, Timeline)> = None;
@@ -109,7 +111,7 @@ impl Target {
                 let place = Place { host: *host, address: *address };
                 match self.open(place, limit).await {
                     Ok((opened, Role { is_writable: true, timeline })) => match timeline {
-                        Some(timeline) if self.hosts.is_doubtful(timeline) => {
+                        Some(timeline) if asks_all || self.hosts.fence.is_doubtful(timeline) => {
                             if doubtful.as_ref().is_none_or(|(.., other)| timeline.is_after(*other)) {
                                 doubtful = Some((opened, place, timeline));
                             }

@@ -262,7 +262,7 @@ async fn a_pool_moves_on_when_its_server_hangs() {
     let (second, database) = second_server().await;
     let first = TestServer::start().await;
     ensure_database(&first.url(), &database.name).await.unwrap();
-    let brief = DatabaseSettings { statement_timeout_ms: 400, ..settings() };
+    let brief = DatabaseSettings { statement_timeout_ms: 100, ..settings() };
     let pool = pool(&url_of(&[first.folder(), second.folder()]), &database.name, &brief).unwrap();
     let mut processes = vec![first.process_id()];
     let idle = futures::future::join_all((0..4).map(|_| pool.get())).await;
