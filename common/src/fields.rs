@@ -11,12 +11,10 @@
 pub(crate) mod raw;
 pub mod read;
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{
-    Deserialize, Serialize,
-    de::{Deserializer, MapAccess, Visitor},
-};
+use foundation::members::Members;
+use serde::Serialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 use utoipa::ToSchema;
@@ -50,14 +48,6 @@ pub struct Fields<'a> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
     errors: Vec<FieldError>,
 }
-
-/// The members of an object in order, repeated ones included.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-/// Borrows where possible; a plain `Cow` never does.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Fields<'a> {
     /// Parses a body.
@@ -120,31 +110,6 @@ impl<'a> Fields<'a> {
 
     fn note<T>(&mut self, name: &'static str, read: Result<T, String>) -> Option<T> {
         read.map_err(|message| self.errors.push(FieldError { field: name.to_owned(), message })).ok()
-    }
-}
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                // Capacity for more members than any of our bodies has.
-                let mut members = Vec::with_capacity(8);
-                while let Some((Name(name), value)) = map.next_entry()? {
-                    members.push((name, value));
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
     }
 }
 

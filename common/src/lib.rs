@@ -23,4 +23,4 @@ pub mod tls;
 pub mod traces;
 pub mod wire;
 
-pub use foundation::{names, supervision};
+pub use foundation::{members, names, supervision};

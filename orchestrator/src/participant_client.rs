@@ -16,6 +16,7 @@ pub(crate) mod open_breaker;
 mod operations;
 mod replicas;
 mod send;
+mod slot;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -48,6 +49,7 @@ use self::operations::{Operations, ShownBreaker};
 use self::replicas::{Connecting, Replicas, system_lookup};
 pub(crate) use self::send::http_method;
 use self::send::send;
+use self::slot::Slot;
 pub(crate) use self::url::BadUrl;
 use self::url::Peer;
 use crate::meters::{Attempted, ClientMeters};
@@ -60,7 +62,6 @@ use saga_engine::world::{Answer, Call, Purpose, Urgency};
 /// Label values in metrics.
 const COMPENSATION: &str = "compensation";
 const DONE: &str = "done";
-const UNKNOWN: &str = "unknown";
 /// Level of a closed breaker in metrics.
 const CLOSED_LEVEL: f64 = 0.0;
 
@@ -327,44 +328,6 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
             // Yield, so the saga's actor runs first.
             yield_now().await;
         }));
-    }
-}
-
-/// The slot of a call in flight. It is given back even if the task panics; the call then counts as failed.
-struct Slot {
-    client: ActorRef<ClientMsg>,
-    since: Instant,
-    finished: Option<Finished>,
-}
-
-impl Slot {
-    fn of(client: ActorRef<ClientMsg>, call: &Call, since: Instant) -> Slot {
-        let kind = match call.purpose {
-            Purpose::Action { .. } => "action",
-            Purpose::Compensation => COMPENSATION,
-        };
-        let attempted = Attempted { step: call.step.clone(), kind, outcome: UNKNOWN, took: Duration::ZERO };
-        let (operation, urgency, health) = (call.operation.clone(), call.urgency, Health::Failed);
-        Slot { client, since, finished: Some(Finished { operation, urgency, health, attempted }) }
-    }
-
-    fn ends_with(&mut self, outcome: &Outcome, health: Health) {
-        let Some(finished) = &mut self.finished else { return };
-        finished.health = health;
-        finished.attempted.took = self.since.elapsed();
-        finished.attempted.outcome = match outcome {
-            Outcome::Done(_) | Outcome::Undone(..) => DONE,
-            Outcome::Refused(_) => "refused",
-            Outcome::Unknown(_) => UNKNOWN,
-        };
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if let Some(finished) = self.finished.take() {
-            let _ = self.client.cast(ClientMsg::Finished(finished));
-        }
     }
 }
 

@@ -57,6 +57,16 @@ impl TemporaryFolder {
     pub fn path(&self) -> &Path {
         &self.0
     }
+
+    /// Writes a file in it, and returns its path as text.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, text).expect("the temporary folder can be written");
+        path.to_str().expect("its path is UTF-8").to_owned()
+    }
 }
 
 impl Default for TemporaryFolder {

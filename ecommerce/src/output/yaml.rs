@@ -4,13 +4,7 @@
 //! values would keep neither. Every string that is more than a plain word is quoted, with the escapes of JSON, which are
 //! YAML's too, so nothing in it can mislead a terminal. serde-saphyr writes 99.90 as 99.9 and U+202E as it is.
 
-use std::fmt;
-
-use common::printable::is_shown;
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
+use common::{members::Members, printable::is_shown};
 use serde_json::value::RawValue;
 
 const INDENT: &str = "  ";
@@ -20,31 +14,6 @@ pub(super) fn of_json(document: &str) -> Option<String> {
     let mut yaml = String::new();
     write(&mut yaml, serde_json::from_str(document).ok()?, 0)?;
     Some(yaml.trim_start().to_owned())
-}
-
-/// The members of an object, in their order.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Members<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
-    }
 }
 
 /// Writes a value after its key or dash: a scalar on the same line, anything else on lines of its own.

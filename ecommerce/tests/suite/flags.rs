@@ -32,7 +32,7 @@ fn a_flag_of_serve_is_checked_like_the_setting_that_it_stands_for() {
     check_usage(&run(&["serve", "payments", "--database-url", "mysql://u:hush@x"]), &["--database-url", "postgres://"]);
     let secret = run(&["serve", "payments", "--database-url", "mysql://u:hush@x"]);
     assert!(!secret.err.contains("hush"), "{secret:?}");
-    // The port of another service, which runs elsewhere, is no mistake: only the database is missing.
+    // A service may have the port of another one, which runs elsewhere: the only error is the missing database.
     check_usage(&run(&["serve", "payments", "--port", "8000"]), &["no database is configured"]);
 }
 
@@ -61,11 +61,7 @@ fn an_address_without_a_scheme_is_answered_with_the_address_to_write() {
 #[test]
 fn a_token_that_cannot_be_sent_is_bad_usage_and_is_not_shown() {
     let folder = Folder::new();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
+    let file = |name: &str, text: &str| folder.file(name, text);
     let (broken, empty, blank, good) =
         (file("broken", "hush\nhush\n"), file("empty", ""), file("blank", " \n"), file("good", "hush-in-a-file\n"));
     for (flags, words) in [

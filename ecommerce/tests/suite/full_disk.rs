@@ -1,11 +1,7 @@
 //! Output that cannot be written, to /dev/full: a command that only reads ends with exit code 4, a command that changed
 //! something keeps its own.
 
-use std::{
-    collections::BTreeSet,
-    fs::{self, File},
-    process::Command,
-};
+use std::{collections::BTreeSet, fs::File, process::Command};
 
 use serde_json::Value;
 use tests::{files::workspace, foreign_participant::ForeignParticipant};
@@ -25,7 +21,7 @@ fn on_full_disk(command: &mut Command) -> (i32, String) {
     (ran.status.code().unwrap_or(-1), String::from_utf8(ran.stderr).unwrap())
 }
 
-/// The commands that `--help` lists, but those that run until they are stopped.
+/// Returns the commands that `--help` lists, without `up` and `serve`, which run until they are stopped.
 fn listed() -> BTreeSet<String> {
     let help = run(&["--help"]).out;
     let groups = help.split_once("Run the services:").unwrap().1.split("\nOptions:").next().unwrap().to_owned();
@@ -51,11 +47,7 @@ fn output_that_cannot_be_written_has_the_documented_exit_code_in_every_command()
     let id = bought["transaction_id"].as_str().unwrap();
 
     let participant = runtime.block_on(ForeignParticipant::start(None));
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
+    let file = |name: &str, text: &str| folder.file(name, text);
     let plan = file("plan.toml", &participant.plan());
     let trip = workspace().join("examples/trip/trip.toml").to_str().unwrap().to_owned();
     let steps = r#"[[steps]]

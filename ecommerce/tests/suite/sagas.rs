@@ -66,11 +66,7 @@ fn a_definition_is_checked_without_starting_anything() {
 #[test]
 fn files_with_one_name_and_version_are_refused_by_a_check_too() {
     let folder = TemporaryFolder::new();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
+    let file = |name: &str, text: &str| folder.file(name, text);
     let first = file("a.toml", TRIP);
     for second in [file("copy.toml", TRIP), file("other.toml", &TRIP.replace("\"/bookings\"", "\"/flights\""))] {
         let ran = run(&["sagas", "check", &first, &second, "--participant", "flights"]);

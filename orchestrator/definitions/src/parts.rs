@@ -2,16 +2,15 @@
 //!
 //! For what a parsed value has forgotten: the digits of a number, and members whose name occurs again.
 
-use std::fmt;
+use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use foundation::members::Members;
 use serde_json::value::RawValue;
 
 /// The parts of a JSON value.
 pub(crate) enum Parts<'a> {
     /// In the order of the text. In a parsed object the last of two members with one name counts.
-    Object(Vec<(String, &'a RawValue)>),
+    Object(Vec<(Cow<'a, str>, &'a RawValue)>),
     List(Vec<&'a RawValue>),
     Scalar,
 }
@@ -40,30 +39,4 @@ pub(crate) fn after_string(text: &str) -> &str {
         }
     }
     ""
-}
-
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
-    }
 }

@@ -240,7 +240,7 @@ fn take_in(state: &mut State, found: Claimed, held_since: Instant) -> bool {
             let _ = coordinator.cast(CoordinatorMsg::Retry(id));
         }
     }
-    state.retries.forget_old();
+    state.retries.end_look();
     if !claimed.is_empty() {
         info!(sagas = claimed.len(), "unfinished sagas recovered");
     }

@@ -1,4 +1,4 @@
-//! The journals of participants that users name: the compared ones, and those that could not be read.
+//! The journals of participants that users name: compared journals, and journals that could not be read.
 //!
 //! A journal is read over HTTP, saga by saga, so it may be missing: its participant is down, offers none, or the saga is
 //! older than those whose journals are read. A missing journal is counted, never taken for agreement.

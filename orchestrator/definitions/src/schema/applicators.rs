@@ -120,9 +120,9 @@ impl<'a> Graph<'a> {
         self.indices.insert(address, index);
         self.subschemas.push(Subschema::default());
         if let Value::Object(keywords) = schema {
-            let is_shared = self.subschemas[index].is_shared;
             let subschema = self.subschema(index, keywords);
-            let is_shared = is_shared || self.subschemas[index].is_shared;
+            // A reference in it may have led back to it.
+            let is_shared = self.subschemas[index].is_shared;
             self.subschemas[index] = Subschema { is_shared, ..subschema };
         }
         index

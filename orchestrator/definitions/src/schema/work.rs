@@ -82,8 +82,8 @@ fn steps_per_value(subschemas: &[Subschema]) -> Option<u64> {
     unfolded(subschemas, 0, &mut HashMap::new())
 }
 
-/// Returns the number of subschemas once each reference is replaced by what it refers to; those that are evaluated twice
-/// count twice. `None` if there is no end to it.
+/// Returns the number of subschemas once each reference is replaced by its target; a subschema that is evaluated twice counts
+/// twice. `None` if the replacement never ends.
 fn unfolded(subschemas: &[Subschema], index: Index, known: &mut HashMap<Index, Option<u64>>) -> Option<u64> {
     if let Some(steps) = known.get(&index) {
         return *steps;

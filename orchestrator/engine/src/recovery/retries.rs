@@ -17,6 +17,8 @@ const OVERLAP: TimeDelta = TimeDelta::minutes(1);
 /// The known retries.
 #[derive(Debug, Default)]
 pub(super) struct Retries {
+    /// Since when a look reads them; `None` for all.
+    since: Option<DateTime<Utc>>,
     /// Time of the newest one.
     newest: Option<DateTime<Utc>>,
     /// The retries of the overlap.
@@ -26,20 +28,20 @@ pub(super) struct Retries {
 impl Retries {
     /// Returns the time since when retries are read; `None` for all.
     pub(super) fn since(&self) -> Option<DateTime<Utc>> {
-        self.newest.map(|newest| newest - OVERLAP)
+        self.since
     }
 
-    /// Takes note of a retry, and returns whether it is new.
+    /// Takes note of a retry that a look has read, and returns whether it is new.
     pub(super) fn note(&mut self, id: SagaId, at: DateTime<Utc>) -> bool {
-        let is_new = self.since().is_none_or(|since| at > since) && self.recent.insert(id, at) != Some(at);
+        let is_new = self.since.is_none_or(|since| at > since) && self.recent.insert(id, at) != Some(at);
         self.newest = self.newest.max(Some(at));
         is_new
     }
 
-    /// Forgets those before the overlap.
-    pub(super) fn forget_old(&mut self) {
-        let since = self.since();
-        self.recent.retain(|_, at| Some(*at) > since);
+    /// Ends a look: the next one reads since the overlap, and older retries are forgotten.
+    pub(super) fn end_look(&mut self) {
+        self.since = self.newest.map(|newest| newest - OVERLAP);
+        self.recent.retain(|_, at| Some(*at) > self.since);
     }
 }
 
@@ -59,12 +61,13 @@ mod tests {
         assert!(retries.note(saga(2), at(5)), "an older one that is read later");
         assert!(!retries.note(saga(1), at(10)), "known");
         assert!(retries.note(saga(1), at(11)), "requested again");
-        retries.forget_old();
+        retries.end_look();
         assert_eq!(retries.since(), Some(at(11 - overlap)));
         assert!(!retries.note(saga(2), at(5)), "still known");
         assert!(retries.note(saga(3), at(12 - overlap)), "committed late");
         assert!(retries.note(saga(4), at(6 + overlap)));
-        retries.forget_old();
+        assert!(retries.note(saga(5), at(4)), "of the same look, however much older");
+        retries.end_look();
         assert!(!retries.note(saga(3), at(12 - overlap)), "a cancel's row has an old retry too");
         assert_eq!(retries.recent.len(), 2, "{retries:?}");
     }
