@@ -3,8 +3,10 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
+
+use parking_lot::Mutex;
 
 /// Counts by client. Clones share the counts.
 #[derive(Clone, Debug)]
@@ -28,17 +30,13 @@ impl PerClient {
         if self.limit == 0 {
             return Some(Share(None));
         }
-        let mut counts = self.counts();
+        let mut counts = self.counts.lock();
         let count = counts.entry(client).or_default();
         if *count >= self.limit {
             return None;
         }
         *count += 1;
         Some(Share(Some((self.clone(), client))))
-    }
-
-    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -52,7 +50,7 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         let Some((of, client)) = &self.0 else { return };
-        if let Entry::Occupied(mut count) = of.counts().entry(*client) {
+        if let Entry::Occupied(mut count) = of.counts.lock().entry(*client) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -76,7 +74,7 @@ mod tests {
         let third = listeners.take(ada);
         assert!(third.is_some());
         drop((second, third));
-        assert!(listeners.counts().is_empty());
+        assert!(listeners.counts.lock().is_empty());
     }
 
     #[test]
@@ -84,6 +82,6 @@ mod tests {
         let ada = "192.0.2.1".parse().unwrap();
         let listeners = PerClient::new(0);
         let shares: Vec<_> = (0..10).map(|_| listeners.take(ada)).collect();
-        assert!(shares.iter().all(Option::is_some) && listeners.counts().is_empty());
+        assert!(shares.iter().all(Option::is_some) && listeners.counts.lock().is_empty());
     }
 }

@@ -12,7 +12,7 @@ use std::{
     io::{self, IsTerminal},
     panic,
     sync::{
-        Mutex, OnceLock, PoisonError,
+        OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -21,6 +21,7 @@ use std::{
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use parking_lot::Mutex;
 use tracing_subscriber::{EnvFilter, fmt, fmt::format::JsonFields, prelude::*};
 
 use self::lines::JsonLines;
@@ -81,13 +82,13 @@ static READINGS: Mutex<Vec<Reading>> = Mutex::new(Vec::new());
 /// Registers a reading that runs at every scrape until it returns `None`. It must not block, and should hold its object
 /// by a weak reference.
 pub fn at_scrape(reading: impl Fn() -> Option<()> + Send + 'static) {
-    READINGS.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(reading));
+    READINGS.lock().push(Box::new(reading));
 }
 
 /// Returns all metrics of the process in the Prometheus text format.
 pub fn scrape() -> String {
     let handle = metrics_handle();
-    READINGS.lock().unwrap_or_else(PoisonError::into_inner).retain(|reading| reading().is_some());
+    READINGS.lock().retain(|reading| reading().is_some());
     metrics_process::Collector::default().collect();
     handle.render()
 }

@@ -8,16 +8,14 @@ use std::{
     io::{IsTerminal, stderr},
     path::PathBuf,
     str::FromStr,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 use saga_simulation::{Faults, Plan, RunReport, Sagas, Tally, Tracing, Violation, run};
 use serde::Serialize;
 
@@ -157,7 +155,7 @@ impl Simulate {
                     return Ok(());
                 }
                 let report = run(seed, plan).map_err(|error| error.to_string())?;
-                let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut outcome = outcome.lock();
                 outcome.seeds += 1;
                 outcome.tally += report.tally;
                 outcome.simulated += report.lasted;
@@ -178,7 +176,7 @@ impl Simulate {
         });
         progress.finish_and_clear();
         ended.map_err(Failure::Broken)?;
-        let mut outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut outcome = outcome.into_inner();
         outcome.failures.sort_by_key(|report| report.seed);
         Ok(outcome)
     }

@@ -10,8 +10,8 @@
 //! journals of the participants are never pruned: a repeat of an old call must find its decision.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use common::config::OrchestratorSettings;
@@ -19,6 +19,7 @@ use common::db::Connection;
 use common::group_commit::BatchSender;
 use common::supervision::{ActorEntry, ChildSpec, Periodic, every};
 use metrics::Gauge;
+use parking_lot::Mutex;
 use serde_json::json;
 use tracing::{debug, warn};
 
@@ -155,7 +156,7 @@ impl Periodic for Housekeeping {
                 continue;
             }
             let done = self.saga_log.read(move |connection| Box::pin(part.run(connection, rules))).await;
-            let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut failing = self.failing.lock();
             match done {
                 Ok(rows) => {
                     failing.remove(&part);
@@ -176,7 +177,7 @@ impl Periodic for Housekeeping {
 
 impl Housekeeping {
     fn months_are_due(&self) -> bool {
-        let mut last = self.months_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.months_at.lock();
         let is_due = last.is_none_or(|last| last.elapsed() >= EVERY_FOR_MONTHS);
         if is_due {
             *last = Some(Instant::now());

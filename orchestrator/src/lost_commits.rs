@@ -9,8 +9,8 @@
 //! release is final, also for other nodes and after a restart.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tracing::error;
 
 /// The losses that this process has heard of.
@@ -25,13 +25,9 @@ enum KnownToLog {
 }
 
 impl LostCommits {
-    fn known(&self) -> MutexGuard<'_, BTreeMap<String, KnownToLog>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes a loss in the words of the service that has found it: `<database>: <details>`.
     pub(crate) fn note(&self, loss: &str) {
-        let mut known = self.known();
+        let mut known = self.0.lock();
         if !known.contains_key(loss) {
             error!(loss, "confirmed commits are lost: all sagas are put on hold");
             known.insert(loss.to_owned(), KnownToLog::No);
@@ -40,13 +36,13 @@ impl LostCommits {
 
     /// Returns the losses that the saga log may not know.
     pub(crate) fn open(&self) -> Vec<String> {
-        let known = self.known();
+        let known = self.0.lock();
         known.iter().filter(|(_, known)| **known == KnownToLog::No).map(|(loss, _)| loss.clone()).collect()
     }
 
     /// Marks a loss that the saga log knows.
     pub(crate) fn treated(&self, loss: &str) {
-        self.known().insert(loss.to_owned(), KnownToLog::Yes);
+        self.0.lock().insert(loss.to_owned(), KnownToLog::Yes);
     }
 }
 

@@ -2,9 +2,9 @@
 //! operations with its lease, and hands the sagas over to a node from which they work.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use saga_engine::SagaId;
@@ -30,47 +30,43 @@ pub(crate) struct Parked {
 }
 
 impl Outages {
-    fn inner(&self) -> MutexGuard<'_, BTreeMap<String, Outage>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Records that the breaker of an operation is open, as before or from now on.
     pub(crate) fn opened(&self, operation: String, now: Instant) {
-        self.inner().entry(operation).or_insert_with(|| Outage { since: now, parked: HashMap::new() });
+        self.0.lock().entry(operation).or_insert_with(|| Outage { since: now, parked: HashMap::new() });
     }
 
     /// Records that the breaker of an operation is closed.
     pub(crate) fn closed(&self, operation: &str) {
-        self.inner().remove(operation);
+        self.0.lock().remove(operation);
     }
 
     /// Records that the breakers of all operations of a participant are closed.
     pub(crate) fn all_closed(&self, participant: &str) {
-        self.inner().retain(|operation, _| operation.split_once('.').is_none_or(|(of, _)| of != participant));
+        self.0.lock().retain(|operation, _| operation.split_once('.').is_none_or(|(of, _)| of != participant));
     }
 
     /// Records that a saga is parked until the operation works again.
     pub(crate) fn parked(&self, operation: &str, saga: Parked) {
-        if let Some(outage) = self.inner().get_mut(operation) {
+        if let Some(outage) = self.0.lock().get_mut(operation) {
             outage.parked.insert(saga.id, saga.epoch);
         }
     }
 
     /// Returns the operations whose breaker is not closed.
     pub(crate) fn operations(&self) -> Vec<String> {
-        self.inner().keys().cloned().collect()
+        self.0.lock().keys().cloned().collect()
     }
 
     /// Returns the operations whose breaker has been open for at least this time.
     pub(crate) fn lasting(&self, at_least: Duration) -> Vec<String> {
         let now = Instant::now();
         let lasts = |outage: &Outage| now.saturating_duration_since(outage.since) >= at_least;
-        self.inner().iter().filter(|(_, outage)| lasts(outage)).map(|(operation, _)| operation.clone()).collect()
+        self.0.lock().iter().filter(|(_, outage)| lasts(outage)).map(|(operation, _)| operation.clone()).collect()
     }
 
     /// Returns the parked sagas of an operation that still run here, and forgets the others.
     pub(crate) fn waiting_for(&self, operation: &str, runs_here: impl Fn(Parked) -> bool) -> Vec<Parked> {
-        let mut inner = self.inner();
+        let mut inner = self.0.lock();
         let Some(outage) = inner.get_mut(operation) else { return Vec::new() };
         outage.parked.retain(|id, epoch| runs_here(Parked { id: *id, epoch: *epoch }));
         outage.parked.iter().map(|(id, epoch)| Parked { id: *id, epoch: *epoch }).collect()

@@ -1,7 +1,7 @@
 //! The orchestrator's supervision tree, start and stop.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::config::{self, RetryPolicy, Settings};
@@ -11,6 +11,7 @@ use common::http::{Draining, HttpService, Transport, debug, server};
 use common::service::{Running, Shutdown, actor_prefix};
 use common::supervision::{self, ActorEntry, Handle, Root};
 use common::traces::tracer;
+use parking_lot::Mutex;
 use smol_str::SmolStr;
 use thiserror::Error;
 use tokio::net::TcpListener;

@@ -7,12 +7,13 @@
 //! Without FAILED sagas the statement reads an empty index.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::config::Settings;
 use common::group_commit::BatchSender;
 use common::supervision::{ActorEntry, ChildSpec, Periodic, every};
+use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use crate::store::flags;
@@ -27,14 +28,14 @@ pub(crate) struct Confirmations(Mutex<BTreeSet<String>>);
 
 impl Confirmations {
     pub(crate) fn note(&self, operation: &str) {
-        let mut operations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut operations = self.0.lock();
         if !operations.contains(operation) {
             operations.insert(operation.to_owned());
         }
     }
 
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+        std::mem::take(&mut *self.0.lock()).into_iter().collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use common::config::ConfigSource;
 use common::http::openapi::Description;
@@ -19,6 +19,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{Tra
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode as SpanStatus;
+use parking_lot::Mutex;
 use prost::Message;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -81,8 +82,8 @@ struct Kept {
 
 impl Kept {
     fn keep(&self, path: String, headers: HeaderMap, sent: ExportTraceServiceRequest) {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(Received { path, headers });
-        self.spans.lock().unwrap_or_else(PoisonError::into_inner).extend(spans_of(sent));
+        self.requests.lock().push(Received { path, headers });
+        self.spans.lock().extend(spans_of(sent));
     }
 }
 
@@ -133,12 +134,12 @@ impl Collector {
 
     /// Returns all spans received so far.
     pub fn spans(&self) -> Vec<Span> {
-        self.kept.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kept.spans.lock().clone()
     }
 
     /// Returns the heads of all requests received so far.
     pub fn requests(&self) -> Vec<Received> {
-        self.kept.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kept.requests.lock().clone()
     }
 
     /// Returns the received spans of one trace.

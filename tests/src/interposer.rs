@@ -4,7 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -17,6 +17,7 @@ use common::{
     },
     traces::Tracer,
 };
+use parking_lot::Mutex;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -121,17 +122,17 @@ impl Interposer {
 
     /// Treats the next `times` requests whose `METHOD /path` contains `what`; with a `$` at its end, ends in `what`.
     pub fn next(&self, times: usize, what: &'static str, act: Act) {
-        lock(&self.script.rules).push(Rule { what, times, act });
+        self.script.rules.lock().push(Rule { what, times, act });
     }
 
     /// Forwards all requests from now on.
     pub fn let_pass(&self) {
-        lock(&self.script.rules).clear();
+        self.script.rules.lock().clear();
     }
 
     /// Returns the handled requests, in the order of their answers.
     pub fn passed(&self) -> Vec<Passed> {
-        lock(&self.script.passed).clone()
+        self.script.passed.lock().clone()
     }
 
     /// Returns the number of bytes read of endless bodies.
@@ -141,12 +142,8 @@ impl Interposer {
 
     /// Returns the number of requests received, held ones included, that match as in [`Interposer::next`].
     pub fn arrived(&self, what: &str) -> usize {
-        lock(&self.script.arrived).iter().filter(|arrived| is_meant(arrived, what)).count()
+        self.script.arrived.lock().iter().filter(|arrived| is_meant(arrived, what)).count()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_meant(request: &str, what: &str) -> bool {
@@ -158,20 +155,20 @@ fn is_meant(request: &str, what: &str) -> bool {
 
 impl Script {
     fn act(&self, what: &str) -> Option<Act> {
-        let mut rules = lock(&self.rules);
+        let mut rules = self.rules.lock();
         let rule = rules.iter_mut().find(|rule| rule.times > 0 && is_meant(what, rule.what))?;
         rule.times -= 1;
         Some(rule.act.clone())
     }
 
     fn note(&self, what: String, status: Option<u16>) {
-        lock(&self.passed).push(Passed { what, status });
+        self.passed.lock().push(Passed { what, status });
     }
 }
 
 async fn pass(script: Arc<Script>, http: reqwest::Client, request: Request) -> Result<Response, ApiError> {
     let what = format!("{} {}", request.method, request.path);
-    lock(&script.arrived).push(what.clone());
+    script.arrived.lock().push(what.clone());
     let act = script.act(&what);
     match &act {
         Some(Act::Answer(status, content_type, body)) => {

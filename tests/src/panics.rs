@@ -1,11 +1,9 @@
 //! Detects panics of services: a suite fails on each one, whatever else it checks. A panic only ends its task and
 //! request, so that the log may otherwise look normal.
 
-use std::{
-    panic,
-    sync::{Mutex, Once, PoisonError},
-    thread,
-};
+use std::{panic, sync::Once, thread};
+
+use parking_lot::Mutex;
 
 /// Prefix of the names of a service's threads.
 const THREAD: &str = "service ";
@@ -25,7 +23,7 @@ pub(crate) fn watch(name: &str) -> String {
             let current = thread::current();
             if let Some(name) = current.name().filter(|name| name.starts_with(THREAD)) {
                 let panic = (name.to_owned(), info.to_string());
-                PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(panic);
+                PANICS.lock().push(panic);
             }
             usual(info);
         }));
@@ -35,7 +33,7 @@ pub(crate) fn watch(name: &str) -> String {
 
 /// Removes and returns the panics of the threads with this name.
 pub(crate) fn take(threads: &str) -> Vec<String> {
-    let mut panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut panics = PANICS.lock();
     let (of_threads, others) = std::mem::take(&mut *panics).into_iter().partition(|(name, _)| name == threads);
     *panics = others;
     of_threads.into_iter().map(|(_, said): (String, String)| said).collect()

@@ -11,12 +11,9 @@
 mod faults;
 mod session;
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{UnixListener, UnixStream},
@@ -68,7 +65,7 @@ impl PostgresProxy {
         let (known, target) = (faults.clone(), server.clone());
         let acceptor = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let target = target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let target = target.lock().clone();
                 let (faults, holding) = (known.clone(), holding.clone());
                 tokio::spawn(async move {
                     if let Ok(server) = UnixStream::connect(target).await {
@@ -138,7 +135,7 @@ impl PostgresProxy {
     /// # Panics
     /// When the URL does not.
     pub fn redirect(&self, server_url: &str) {
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = socket_of(server_url);
+        *self.server.lock() = socket_of(server_url);
     }
 }
 

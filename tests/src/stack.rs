@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
     panic::{AssertUnwindSafe, resume_unwind},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
@@ -21,6 +21,7 @@ use common::config::Settings;
 use common::http::Transport;
 use common::telemetry::{ServiceName, init};
 use futures::{FutureExt, future::join_all};
+use parking_lot::RwLock;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::Mutex, time::timeout};
@@ -132,7 +133,7 @@ impl Stack {
         let ends = join_all(services.into_values().chain(replicas).map(Service::stop)).await;
         self.drop_databases().await?;
         ends.into_iter().collect::<Result<(), String>>()?;
-        let threads = std::mem::take(&mut *self.threads.write().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(&mut *self.threads.write());
         let panics: Vec<String> = threads.iter().flat_map(|threads| panics::take(threads)).collect();
         match (self.panics, panics.as_slice()) {
             (_, []) | (Panics::Provoked, _) => Ok(()),
@@ -163,7 +164,7 @@ impl Stack {
     /// # Panics
     /// When there is no such service.
     pub fn addresses_of(&self, service: &str) -> Vec<SocketAddr> {
-        self.addresses.read().unwrap_or_else(PoisonError::into_inner)[service].clone()
+        self.addresses.read()[service].clone()
     }
 
     /// Starts a replica of a service, like a second process: the two share only the database. From now on the test's
@@ -190,11 +191,11 @@ impl Stack {
     }
 
     fn watch(&self, service: &Service) {
-        self.threads.write().unwrap_or_else(PoisonError::into_inner).push(service.threads.clone());
+        self.threads.write().push(service.threads.clone());
     }
 
     fn announce(&self, service: &'static str, address: SocketAddr) {
-        let mut addresses = self.addresses.write().unwrap_or_else(PoisonError::into_inner);
+        let mut addresses = self.addresses.write();
         addresses.entry(service).or_default().push(address);
     }
 

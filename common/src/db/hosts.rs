@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use super::host::Host;
@@ -18,14 +19,10 @@ use super::timeline::{Fence, Timeline};
 /// The hosts of all URLs that this process uses.
 static KNOWN: LazyLock<Mutex<HashMap<String, Arc<Hosts>>>> = LazyLock::new(Mutex::default);
 
-fn known() -> MutexGuard<'static, HashMap<String, Arc<Hosts>>> {
-    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Returns the newest timeline of each system that this process uses.
 pub fn timelines() -> Vec<Timeline> {
     let mut newest: Vec<Timeline> = Vec::new();
-    for timeline in known().values().filter_map(|hosts| hosts.fence.newest()) {
+    for timeline in KNOWN.lock().values().filter_map(|hosts| hosts.fence.newest()) {
         match newest.iter_mut().find(|other| other.system == timeline.system) {
             Some(other) => other.number = other.number.max(timeline.number),
             None => newest.push(timeline),
@@ -36,7 +33,7 @@ pub fn timelines() -> Vec<Timeline> {
 
 /// Notes that a trusted caller knows this timeline. Where it is newer than the one known here, the hosts are asked again.
 pub(crate) fn hear_of(timeline: Timeline) {
-    for hosts in known().values() {
+    for hosts in KNOWN.lock().values() {
         if hosts.fence.hear(timeline) {
             warn!(%timeline, hosts = hosts.names(), "a caller knows a newer timeline: the hosts are asked again");
             hosts.distrust(hosts.generation());
@@ -70,18 +67,18 @@ impl Hosts {
             let (last, generation) = (Mutex::new(None), AtomicU64::new(0));
             Arc::new(Self { list, last, generation, fence: Fence::default() })
         };
-        known().entry(name).or_insert_with(hosts).clone()
+        KNOWN.lock().entry(name).or_insert_with(hosts).clone()
     }
 
     /// Returns the place that worked last.
     pub(super) fn last(&self) -> Option<Place> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.last.lock()
     }
 
     /// Remembers where a primary was found, and returns the generation of a session there. If the primary was elsewhere
     /// before, all sessions opened so far are distrusted; a session whose connect began before that is one of them.
     pub(super) fn found(&self, place: Place, begun_in: u64) -> u64 {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         if *last != Some(place) && self.generation() != begun_in {
             return begun_in;
         }

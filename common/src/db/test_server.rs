@@ -6,10 +6,11 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
@@ -74,13 +75,13 @@ impl TestServer {
             .stderr(log.unwrap())
             .spawn()
             .unwrap();
-        *self.process.lock().unwrap() = Some(process);
+        *self.process.lock() = Some(process);
         wait_for(&self.url(), None, PATIENCE).await.unwrap();
     }
 
     /// Stops the server like a crash, without a checkpoint.
     pub(crate) fn stop_immediately(&self) {
-        let mut process = self.process.lock().unwrap().take().unwrap();
+        let mut process = self.process.lock().take().unwrap();
         signal("QUIT", process.id());
         process.wait().unwrap();
     }
@@ -96,7 +97,7 @@ impl TestServer {
 
     /// Returns the process that accepts connections.
     pub(crate) fn process_id(&self) -> u32 {
-        self.process.lock().unwrap().as_ref().unwrap().id()
+        self.process.lock().as_ref().unwrap().id()
     }
 
     /// Connects outside of any pool.
@@ -121,7 +122,7 @@ impl TestServer {
 
 impl Drop for TestServer {
     fn drop(&mut self) {
-        if let Some(mut process) = self.process.lock().unwrap().take() {
+        if let Some(mut process) = self.process.lock().take() {
             signal("QUIT", process.id());
             let _ = process.wait();
         }

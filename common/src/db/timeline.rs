@@ -8,8 +8,10 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// How long the result of asking all hosts is valid: a caller that insists on a timeline that no host has triggers at
 /// most one round in this time.
@@ -88,16 +90,12 @@ struct Observed {
 }
 
 impl Fence {
-    fn observed(&self) -> MutexGuard<'_, Observed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Checks that a server was not replaced.
     ///
     /// # Errors
     /// The newer timeline that was seen.
     pub(super) fn check(&self, timeline: Timeline) -> Result<(), Timeline> {
-        match self.observed().newest {
+        match self.0.lock().newest {
             Some(newest) if newest.is_after(timeline) => Err(newest),
             _ => Ok(()),
         }
@@ -105,7 +103,7 @@ impl Fence {
 
     /// Returns whether there may be a server on a newer timeline, for which the other hosts are asked first.
     pub(super) fn is_doubtful(&self, timeline: Timeline) -> bool {
-        self.observed().rumour.is_some_and(|rumour| rumour.is_after(timeline))
+        self.0.lock().rumour.is_some_and(|rumour| rumour.is_after(timeline))
     }
 
     /// Remembers the timeline of a server that is used from now on, as [`Fence::check`] allows; a doubtful one is used
@@ -114,7 +112,7 @@ impl Fence {
     /// # Errors
     /// The newer timeline that was seen meanwhile.
     pub(super) fn admit(&self, timeline: Timeline) -> Result<bool, Timeline> {
-        let mut seen = self.observed();
+        let mut seen = self.0.lock();
         if let Some(newest) = seen.newest.filter(|newest| newest.is_after(timeline)) {
             return Err(newest);
         }
@@ -126,7 +124,7 @@ impl Fence {
 
     /// Notes that a caller knows this timeline. Returns whether that is a reason to look again.
     pub(super) fn hear(&self, timeline: Timeline) -> bool {
-        let mut seen = self.observed();
+        let mut seen = self.0.lock();
         let is_news = seen.newest.is_some_and(|newest| timeline.is_after(newest));
         let was_looked_for = seen.looked_at.is_some_and(|at| at.elapsed() < LOOK_LIFE);
         let is_due = is_news && !was_looked_for && seen.rumour.is_none();
@@ -138,7 +136,7 @@ impl Fence {
 
     /// Returns the newest timeline.
     pub(super) fn newest(&self) -> Option<Timeline> {
-        self.observed().newest
+        self.0.lock().newest
     }
 }
 

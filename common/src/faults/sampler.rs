@@ -1,13 +1,9 @@
 //! The sampler of one service: it decides which request meets which failure.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -93,7 +89,7 @@ impl FaultSampler {
         let before = self.shared.in_force.swap(next.clone());
         self.shared.configured.store(next);
         if before.seed != settings.seed {
-            *self.latency_generator() = generator(self.service(), settings.seed);
+            *self.shared.latency.lock() = generator(self.service(), settings.seed);
         }
     }
 
@@ -124,7 +120,7 @@ impl FaultSampler {
             }
         }
         if let Some(seed) = seed_changed {
-            *self.latency_generator() = generator(self.service(), seed);
+            *self.shared.latency.lock() = generator(self.service(), seed);
         }
         Ok(())
     }
@@ -161,7 +157,7 @@ impl FaultSampler {
             return Duration::from_millis(min);
         }
         // Drawn in microseconds: with whole milliseconds many timers would fire together.
-        let drawn_us = self.latency_generator().random_range(min * 1_000..=max * 1_000);
+        let drawn_us = self.shared.latency.lock().random_range(min * 1_000..=max * 1_000);
         Duration::from_micros(drawn_us)
     }
 
@@ -178,11 +174,6 @@ impl FaultSampler {
             hash.update(part);
         }
         unit_interval(&hash.finalize().into()) < rate
-    }
-
-    fn latency_generator(&self) -> MutexGuard<'_, ChaCha8Rng> {
-        // The generator is never left half-updated, so a poisoned lock is safe to use.
-        self.shared.latency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

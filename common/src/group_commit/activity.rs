@@ -4,9 +4,9 @@
 //! Consecutive failed batches count as a failing writer. If the last failure is old, there may have been no traffic
 //! since; the check then writes a probe itself, so that the service does not stay unhealthy.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Consecutive failed batches after which the writer counts as broken.
@@ -35,34 +35,30 @@ pub(super) enum Verdict {
 }
 
 impl Activity {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Records that a batch is under way.
     pub(super) fn begun(&self, now: Instant) {
-        self.inner().under_way_since = Some(now);
+        self.0.lock().under_way_since = Some(now);
     }
 
     /// Records that the batch has ended, with any outcome.
     pub(super) fn ended(&self) {
-        self.inner().under_way_since = None;
+        self.0.lock().under_way_since = None;
     }
 
     /// Records that the database has written, or refused a value.
     pub(super) fn worked(&self) {
-        self.inner().failures_in_a_row = 0;
+        self.0.lock().failures_in_a_row = 0;
     }
 
     /// Records a failure to write.
     pub(super) fn failed(&self, now: Instant, reason: &str) {
-        let mut inner = self.inner();
+        let mut inner = self.0.lock();
         inner.failures_in_a_row = inner.failures_in_a_row.saturating_add(1);
         inner.newest_failure = Some((now, reason.to_owned()));
     }
 
     pub(super) fn judge(&self, now: Instant, stalled_after: Duration) -> Verdict {
-        let inner = self.inner();
+        let inner = self.0.lock();
         if let Some(since) = inner.under_way_since
             && now.saturating_duration_since(since) >= stalled_after
         {

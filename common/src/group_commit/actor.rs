@@ -9,10 +9,11 @@
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, yield_now};
@@ -116,14 +117,9 @@ impl<W: BatchWriter> Queue<W> {
         Self { waiting: Mutex::new(Waiting { items: VecDeque::new(), phase }), stirred: Notify::new() }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting<W>> {
-        // Nothing under the lock can panic, except an allocation.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Enqueues an item. A rejected item is returned: dropped outside of the lock, it answers that it is not written.
     pub(super) fn push(&self, pending: Pending<W>) -> Result<(), Pending<W>> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         if waiting.phase != Phase::Open {
             return Err(pending);
         }
@@ -135,25 +131,25 @@ impl<W: BatchWriter> Queue<W> {
 
     /// Accepts no more items; queued ones are still written.
     fn stop(&self) {
-        self.waiting().phase = Phase::Last;
+        self.waiting.lock().phase = Phase::Last;
         self.stirred.notify_one();
     }
 
     /// Closes the queue and returns its items.
     fn close(&self) -> VecDeque<Pending<W>> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         waiting.phase = Phase::Closed;
         self.stirred.notify_one();
         std::mem::take(&mut waiting.items)
     }
 
     fn phase(&self) -> Phase {
-        self.waiting().phase
+        self.waiting.lock().phase
     }
 
     /// Takes the next batch; `None` if the queue is empty.
     fn next_batch(&self, max: usize) -> Option<Batch<W>> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         (!waiting.items.is_empty()).then(|| next_batch(&mut waiting.items, max))
     }
 

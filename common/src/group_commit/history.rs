@@ -9,8 +9,7 @@
 //! The position of the commit in the write-ahead log would tell the same, but has a price for each batch, and the
 //! position at which a timeline begins is readable for a superuser only.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use tokio_postgres::types::ToSql;
 
 use crate::db::{Connection, Timeline};
@@ -45,13 +44,9 @@ pub(super) enum Kept {
 }
 
 impl History {
-    fn last(&self) -> std::sync::MutexGuard<'_, Option<Last>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns whether a connection leads to another timeline than the last confirmed batch.
     pub(super) fn is_elsewhere(&self, timeline: Option<Timeline>) -> bool {
-        let last = self.last().as_ref().map(|last| last.timeline);
+        let last = self.0.lock().as_ref().map(|last| last.timeline);
         timeline.is_some() && last.is_some() && last != timeline
     }
 
@@ -61,13 +56,13 @@ impl History {
     /// See [`Connection::query`].
     pub(super) async fn look(&self, connection: &mut Connection) -> Result<Kept, tokio_postgres::Error> {
         let Some(timeline) = connection.timeline() else { return Ok(Kept::All) };
-        let Some(last) = self.last().clone().filter(|last| last.timeline != timeline) else { return Ok(Kept::All) };
+        let Some(last) = self.0.lock().clone().filter(|last| last.timeline != timeline) else { return Ok(Kept::All) };
         let is_kept = last.timeline.system == timeline.system
             && match &last.receipt {
                 Some(receipt) => receipt.is_there(connection).await?,
                 None => true,
             };
-        let mut known = self.last();
+        let mut known = self.0.lock();
         if known.as_ref().is_some_and(|known| known.timeline != last.timeline) {
             return Ok(Kept::All);
         }
@@ -78,7 +73,7 @@ impl History {
     /// Remembers a confirmed batch. Without a receipt it has left nothing, and the one before still counts.
     pub(super) fn confirmed(&self, timeline: Option<Timeline>, receipt: Option<Receipt>) {
         let Some(timeline) = timeline else { return };
-        let mut last = self.last();
+        let mut last = self.0.lock();
         let receipt = receipt.or_else(|| last.take().and_then(|last| last.receipt));
         *last = Some(Last { timeline, receipt });
     }

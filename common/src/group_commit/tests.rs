@@ -7,11 +7,12 @@ mod refusals;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
@@ -77,7 +78,7 @@ impl BatchWriter for EntryWriter {
 
     async fn write(&self, connection: &mut Connection, items: &[Entry], _: Try) -> Result<Vec<Answer>, BatchError> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        self.batches.lock().unwrap().push(items.to_vec());
+        self.batches.lock().push(items.to_vec());
         let ids: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
         let rows = connection.query(FIND, &[&ids]).await?;
         let there: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
@@ -157,11 +158,11 @@ impl Bench {
     }
 
     async fn wait_for_batches(&self, count: usize) {
-        wait_until("a batch", async || self.batches.lock().unwrap().len() >= count).await;
+        wait_until("a batch", async || self.batches.lock().len() >= count).await;
     }
 
     fn batches(&self) -> Vec<Vec<Entry>> {
-        self.batches.lock().unwrap().clone()
+        self.batches.lock().clone()
     }
 
     async fn stop(self) {

@@ -1,8 +1,9 @@
 //! The front as an actor: its task serves requests; if it ends unexpectedly, the actor dies and restarts on the same
 //! listener. On a stop, the listener is closed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -26,12 +27,12 @@ struct Kept(Arc<Mutex<Option<Arc<TcpListener>>>>);
 
 impl Kept {
     fn get(&self) -> Option<Arc<TcpListener>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     /// Drops this reference; the listener closes when the serving task drops its own.
     fn let_go(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.0.lock().take();
     }
 }
 

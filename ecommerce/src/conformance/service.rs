@@ -1,12 +1,10 @@
 //! The participant under test, over HTTP/1.1.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use common::{loopback::is_loopback, reason::with_causes, tls::http_client, wire};
 use futures::stream::{self, Stream};
+use parking_lot::Mutex;
 use reqwest::{Body, Client, Response, Url, header::HeaderMap, redirect::Policy};
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -61,11 +59,11 @@ impl Record {
     }
 
     pub(super) fn into_recorded(self) -> Recorded {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.0.into_inner()
     }
 
     fn with(&self, change: impl FnOnce(&mut Recorded)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.0.lock());
     }
 }
 

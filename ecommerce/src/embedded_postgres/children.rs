@@ -6,11 +6,11 @@
 use std::{
     fs, io,
     process::{Child, Command},
-    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// Time limit for an immediate shutdown; it writes nothing.
@@ -52,7 +52,7 @@ impl Listed {
     /// Lists a process that is already running.
     pub(super) fn adopt(pid: u32) -> Self {
         let running = started(pid).map(|started| Running { pid, started, kind: Kind::Server });
-        if let List::Open(list) = &mut *lock() {
+        if let List::Open(list) = &mut *LIST.lock() {
             list.extend(running);
         }
         Self(running)
@@ -61,7 +61,7 @@ impl Listed {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        if let List::Open(list) = &mut *lock() {
+        if let List::Open(list) = &mut *LIST.lock() {
             list.retain(|running| Some(*running) != self.0);
         }
     }
@@ -69,7 +69,7 @@ impl Drop for Listed {
 
 /// Starts a process and lists it.
 pub(super) fn spawn(command: &mut Command, kind: Kind) -> io::Result<(Child, Listed)> {
-    let mut list = lock();
+    let mut list = LIST.lock();
     let List::Open(list) = &mut *list else {
         return Err(io::Error::other("the launcher is stopping"));
     };
@@ -82,7 +82,7 @@ pub(super) fn spawn(command: &mut Command, kind: Kind) -> io::Result<(Child, Lis
 /// Ends every PostgreSQL of this process immediately and starts no more. Committed data is on disk; the next start
 /// recovers it.
 pub fn end_all() {
-    let List::Open(running) = std::mem::replace(&mut *lock(), List::Closed) else { return };
+    let List::Open(running) = std::mem::replace(&mut *LIST.lock(), List::Closed) else { return };
     for (signal, patience) in [(Signal::QUIT, QUIT_WAIT), (Signal::KILL, KILL_WAIT)] {
         for one in running.iter().filter(|one| one.is_alive()) {
             one.signal(signal);
@@ -107,10 +107,6 @@ impl Running {
             Kind::Initdb => kill_process_group(pid, signal),
         };
     }
-}
-
-fn lock() -> MutexGuard<'static, List> {
-    LIST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the start time of a living process, in ticks since boot: fields 3 and 22 of proc_pid_stat(5).

@@ -2,12 +2,13 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use common::{config::Settings, db::OtherPrograms};
 use ecommerce::embedded_postgres::{EmbeddedPostgres, Options, default_data_dir};
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
@@ -89,12 +90,12 @@ impl Database {
         };
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            if lock(server).as_mut().is_none_or(EmbeddedPostgres::is_running) {
+            if server.lock().as_mut().is_none_or(EmbeddedPostgres::is_running) {
                 continue;
             }
             warn!("PostgreSQL died; restarting it");
             let server = server.clone();
-            match blocking(move || lock(&server).as_mut().map_or(Ok(()), EmbeddedPostgres::revive)).await {
+            match blocking(move || server.lock().as_mut().map_or(Ok(()), EmbeddedPostgres::revive)).await {
                 Ok(Ok(())) => info!("PostgreSQL is running again"),
                 Ok(Err(error)) => error!(%error, "PostgreSQL does not start again"),
                 Err(failure) => error!(%failure, "PostgreSQL does not start again"),
@@ -107,15 +108,10 @@ impl Database {
         let Self::Embedded { server, .. } = self else {
             return Ok(());
         };
-        blocking(move || lock(&server).take().map_or(Ok(()), EmbeddedPostgres::stop)).await??;
+        blocking(move || server.lock().take().map_or(Ok(()), EmbeddedPostgres::stop)).await??;
         info!("PostgreSQL stopped");
         Ok(())
     }
-}
-
-/// Ignores poisoning: after a panic the server still has to be stopped.
-fn lock(server: &Mutex<Option<EmbeddedPostgres>>) -> MutexGuard<'_, Option<EmbeddedPostgres>> {
-    server.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {

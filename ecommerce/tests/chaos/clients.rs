@@ -2,14 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
 use futures::{StreamExt, future::join_all, stream};
+use parking_lot::Mutex;
 use tests::{PATIENCE, http::Answer, wait_until};
 use tokio_util::sync::CancellationToken;
 
@@ -58,7 +56,7 @@ impl Answers {
     }
 
     fn told_of(&self, id: &str, accepted: bool, end: Option<&str>) {
-        let mut sagas = self.sagas();
+        let mut sagas = self.sagas.lock();
         let story = sagas.entry(id.to_owned()).or_default();
         story.accepted |= accepted;
         story.ends.extend(end.map(str::to_owned));
@@ -81,15 +79,16 @@ impl Answers {
 
     /// Waits until this many more orders are answered with an id.
     pub(crate) async fn wait_for_sagas(&self, sagas: usize) {
-        let wanted = self.sagas().len() + sagas;
-        wait_until("clients have bought more", PATIENCE, async || (self.sagas().len() >= wanted).then_some(())).await;
+        let wanted = self.sagas.lock().len() + sagas;
+        wait_until("clients have bought more", PATIENCE, async || (self.sagas.lock().len() >= wanted).then_some(()))
+            .await;
     }
 
     /// Looks up every recorded saga that is not confirmed yet, at every running orchestrator. All sagas must have
     /// ended: an id missing now never existed.
     pub(crate) async fn confirm(&self, system: &System) {
         let open: Vec<String> =
-            self.sagas().iter().filter(|(_, story)| !story.confirmed).map(|(id, _)| id.clone()).collect();
+            self.sagas.lock().iter().filter(|(_, story)| !story.confirmed).map(|(id, _)| id.clone()).collect();
         stream::iter(open).for_each_concurrent(CLIENTS, |id| self.confirm_one(system, id)).await;
     }
 
@@ -104,7 +103,7 @@ impl Answers {
             .await;
             match view {
                 None => {
-                    let accepted = self.sagas()[&id].accepted;
+                    let accepted = self.sagas.lock()[&id].accepted;
                     assert!(!accepted, "{id} was accepted, but is unknown to {}", orchestrator.name);
                 }
                 Some(view) => {
@@ -114,12 +113,12 @@ impl Answers {
                 }
             }
         }
-        self.sagas().entry(id).or_default().confirmed = true;
+        self.sagas.lock().entry(id).or_default().confirmed = true;
     }
 
     /// Summarizes the answers, for people.
     pub(crate) fn summary(&self) -> String {
-        let sagas = self.sagas();
+        let sagas = self.sagas.lock();
         let ended = |end: &str| sagas.values().filter(|story| story.ends.contains(end)).count();
         let (completed, compensated) = (ended("COMPLETED"), ended("COMPENSATED"));
         let unanswered = self.unanswered.load(Ordering::Relaxed);
@@ -131,12 +130,7 @@ impl Answers {
 
     /// Returns the recorded ids, in the order in which the sagas began.
     pub(crate) fn ids(&self) -> Vec<String> {
-        self.sagas().keys().cloned().collect()
-    }
-
-    fn sagas(&self) -> MutexGuard<'_, BTreeMap<String, Story>> {
-        // Poisoned only if a client has panicked, and then the test has failed.
-        self.sagas.lock().unwrap()
+        self.sagas.lock().keys().cloned().collect()
     }
 }
 

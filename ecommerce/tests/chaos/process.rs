@@ -5,9 +5,9 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::{Mutex, PoisonError},
 };
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tests::{PATIENCE, wait_until};
 
@@ -52,13 +52,13 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
-        let previous = self.child().replace(command.spawn().unwrap());
+        let previous = self.child.lock().replace(command.spawn().unwrap());
         assert!(previous.is_none(), "{} is already running", self.name);
     }
 
     /// Kills it, like a crash.
     pub(crate) fn kill(&self) {
-        let mut child = self.child().take().unwrap_or_else(|| panic!("{} does not run", self.name));
+        let mut child = self.child.lock().take().unwrap_or_else(|| panic!("{} does not run", self.name));
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -66,9 +66,9 @@ impl Process {
     /// Sends SIGTERM and returns the exit code.
     pub(crate) async fn terminate(&self) -> Option<i32> {
         self.signal(Signal::TERM);
-        let ended = async || self.child().as_mut()?.try_wait().unwrap();
+        let ended = async || self.child.lock().as_mut()?.try_wait().unwrap();
         let status = wait_until(&format!("{} has stopped", self.name), PATIENCE, ended).await;
-        self.child().take();
+        self.child.lock().take();
         status.code()
     }
 
@@ -83,7 +83,7 @@ impl Process {
     }
 
     pub(crate) fn is_running(&self) -> bool {
-        self.child().as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.child.lock().as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Returns its whole log.
@@ -92,18 +92,14 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = self.child().as_ref().map(Child::id).unwrap_or_else(|| panic!("{} does not run", self.name));
+        let pid = self.child.lock().as_ref().map(Child::id).unwrap_or_else(|| panic!("{} does not run", self.name));
         kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
-    }
-
-    fn child(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child().take() {
+        if let Some(mut child) = self.child.lock().take() {
             // SIGKILL ends a paused process too.
             let _ = child.kill();
             let _ = child.wait();

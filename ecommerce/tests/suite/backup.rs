@@ -27,12 +27,15 @@ fn slow_up(data_dir: &Path) -> Command {
     up
 }
 
-/// Buys until stopped; counts the answers.
+/// Buys until stopped; counts the purchases that began. Some may be refused, because the disk of a busy machine can stall
+/// under a backup for longer than the saga log may take to write.
 fn buy_on(front: &str, stop: &AtomicBool, bought: &AtomicUsize) {
     while !stop.load(Ordering::Relaxed) {
         let ran = run(&["order", "--user", "u", "--amount", "9.99", "--target", front]);
-        assert!(ran.code == 0 || ran.code == 1, "{ran:?}");
-        bought.fetch_add(1, Ordering::Relaxed);
+        match ran.code {
+            0 | 1 => _ = bought.fetch_add(1, Ordering::Relaxed),
+            _ => assert!(ran.code == 4 && ran.err.contains("nothing was done"), "{ran:?}"),
+        }
     }
 }
 

@@ -5,13 +5,14 @@ use std::{
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         mpsc::{Receiver, RecvTimeoutError, channel},
     },
     thread,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tests::panics::assert_none_in;
 
@@ -155,7 +156,7 @@ impl Server {
 
     /// Returns all that it has written to standard output.
     pub(crate) fn printed(&self) -> String {
-        self.out.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.out.1.lock().clone()
     }
 
     /// Waits for a line on standard error with this beginning.
@@ -200,7 +201,7 @@ impl Drop for Server {
             support::wait_until("the process has ended", || !matches!(self.child.try_wait(), Ok(None)));
         }
         if !std::thread::panicking() {
-            let said = self.err.1.lock().unwrap_or_else(PoisonError::into_inner);
+            let said = self.err.1.lock();
             assert_none_in(&said);
         }
     }
@@ -236,7 +237,7 @@ impl Lines {
         let said = all.clone();
         thread::spawn(move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                *said.lock().unwrap_or_else(PoisonError::into_inner) += &format!("{line}\n");
+                *said.lock() += &format!("{line}\n");
                 if sender.send(line).is_err() {
                     return;
                 }

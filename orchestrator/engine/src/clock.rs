@@ -2,9 +2,8 @@
 //! monotonic clock in between. So decisions depend on the node's time of day, and on its jumps, only before the first
 //! reading.
 
-use std::sync::{Mutex, PoisonError};
-
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// The database's clock.
@@ -22,12 +21,12 @@ impl DatabaseClock {
     /// clock halfway in between.
     pub fn read(&self, asked_at: Instant, time: DateTime<Utc>) {
         let reading = Reading { at: asked_at + asked_at.elapsed() / 2, time };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
+        *self.0.lock() = Some(reading);
     }
 
     /// Returns the database's time; before the first reading, the node's time of day.
     pub fn now(&self) -> DateTime<Utc> {
-        let reading = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let reading = *self.0.lock();
         reading.map_or_else(Utc::now, |Reading { at, time }| time + at.elapsed())
     }
 }

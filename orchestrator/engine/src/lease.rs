@@ -7,10 +7,11 @@
 
 mod renewal;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use foundation::supervision::{ActorEntry, ChildSpec, Handle, child};
+use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -65,19 +66,15 @@ impl Inner {
 }
 
 impl LeaseState {
-    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Tells whether the lease is valid now, counted from the moment before its last renewal was sent.
     pub fn is_valid(&self) -> bool {
-        self.inner().valid_until.is_some_and(|until| Instant::now() < until)
+        self.0.lock().valid_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Returns when the lease counts as run out unless it is renewed; `None` if this process never held it, and during a
     /// hold.
     pub fn runs_out_at(&self) -> Option<Instant> {
-        self.inner().valid_until.map(|until| until + RUN_OUT_MARGIN)
+        self.0.lock().valid_until.map(|until| until + RUN_OUT_MARGIN)
     }
 
     /// Tells whether a lease that this process held has run out: the process is probably cut off from the saga log.
@@ -98,7 +95,7 @@ impl LeaseState {
     /// # Errors
     /// The reason why it holds no lease, for a health check.
     pub fn check(&self) -> Result<(), String> {
-        let inner = self.inner();
+        let inner = self.0.lock();
         match inner.valid_until.is_some_and(|until| Instant::now() < until) {
             true => Ok(()),
             false => Err(inner.last_error.clone().unwrap_or_else(|| "it was not renewed in time".to_owned())),
@@ -107,7 +104,7 @@ impl LeaseState {
 
     /// Returns since when the lease has been held without a gap; `None` if it is not valid now.
     pub fn held_since(&self) -> Option<Instant> {
-        let inner = self.inner();
+        let inner = self.0.lock();
         inner.held_since.filter(|_| inner.valid_until.is_some_and(|until| Instant::now() < until))
     }
 
@@ -120,23 +117,23 @@ impl LeaseState {
     /// Tells whether actions may be called: no saga in memory can have been taken over. The lease is valid, and a look
     /// followed any gap of it; or all sagas are on hold, so that no node claims any.
     pub fn covers_actions(&self) -> bool {
-        self.inner().is_owner(Instant::now())
+        self.0.lock().is_owner(Instant::now())
     }
 
     /// Tells whether such a look took place under the lease held since `held_since`.
     pub fn is_checked(&self, held_since: Option<Instant>) -> bool {
-        held_since.is_some() && self.inner().checked_under == held_since
+        held_since.is_some() && self.0.lock().checked_under == held_since
     }
 
     /// Returns the hold on all sagas, if the last renewal found one.
     pub fn hold(&self) -> Option<Hold> {
-        self.inner().hold.clone()
+        self.0.lock().hold.clone()
     }
 
     /// Records a hold that a renewal asked at `asked_at` has found. It keeps other nodes from claiming for at least one lease
     /// from then: after its release they wait for as long.
     fn held(&self, hold: Hold, asked_at: Instant, lease: Duration) {
-        let mut inner = self.inner();
+        let mut inner = self.0.lock();
         inner.owner_on_hold_until = inner.is_owner(Instant::now()).then(|| asked_at + lease);
         if inner.hold.is_none() {
             warn!(since = %hold.since, reason = hold.reason, "all sagas are on hold: none begins or is recovered");
@@ -148,12 +145,12 @@ impl LeaseState {
 
     /// Records that a look under this lease has found the sagas that other nodes took over.
     pub fn checked(&self, held_since: Instant) {
-        self.inner().checked_under = Some(held_since);
+        self.0.lock().checked_under = Some(held_since);
     }
 
     /// Records a renewal sent at `sent_at`: the lease is valid for `lease` from then.
     pub fn renewed(&self, sent_at: Instant, lease: Duration) {
-        let mut inner = self.inner();
+        let mut inner = self.0.lock();
         let had_gap = inner.valid_until.is_none_or(|until| Instant::now() >= until);
         if had_gap {
             inner.held_since = Some(Instant::now());
@@ -204,7 +201,7 @@ pub fn lease(arguments: LeaseArguments) -> ChildSpec {
     let (owner, state) = (arguments.owner.clone(), arguments.state.clone());
     arguments.entry.set_state(move || {
         let valid = state.is_valid();
-        json!({ "node_id": owner.node_id, "incarnation": owner.incarnation, "valid": valid, "last_error": state.inner().last_error })
+        json!({ "node_id": owner.node_id, "incarnation": owner.incarnation, "valid": valid, "last_error": state.0.lock().last_error })
     });
     child(arguments.entry.clone(), Handle::new(), move || (Lease, arguments.clone()))
 }
@@ -266,7 +263,7 @@ fn renew(me: &ActorRef<LeaseMsg>, arguments: &LeaseArguments) {
     let LeaseArguments { owner, state, lease, definitions, world, .. } = arguments;
     let request = RenewRequest {
         owner: owner.clone(),
-        was_registered: state.inner().held_since.is_some(),
+        was_registered: state.0.lock().held_since.is_some(),
         lease: *lease,
         definitions: definitions.titles(),
     };
@@ -290,7 +287,7 @@ fn renewed(arguments: &LeaseArguments, renewal: Result<Renewal, String>, asked_a
         Ok(Renewal::Held(hold)) => state.held(hold, asked_at, *lease),
         Ok(Renewal::TwinLives) => {
             info!(node = owner.node_id, "another process with this node id is alive: waiting for it to end");
-            state.inner().last_error = Some("another process with this node id is alive".to_owned());
+            state.0.lock().last_error = Some("another process with this node id is alive".to_owned());
         }
         Ok(Renewal::Superseded) => {
             error!(node = owner.node_id, "another process has taken this node id: giving up");
@@ -298,7 +295,7 @@ fn renewed(arguments: &LeaseArguments, renewal: Result<Renewal, String>, asked_a
         }
         Err(reason) => {
             warn!(node = owner.node_id, reason, "the lease could not be renewed");
-            state.inner().last_error = Some(reason);
+            state.0.lock().last_error = Some(reason);
         }
     }
 }

@@ -5,10 +5,11 @@ mod rows;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 use foundation::secret::SecretHash;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 use tokio::time::Instant;
@@ -174,7 +175,7 @@ impl RunningSaga {
     /// Locks its progress.
     pub fn progress(&self) -> MutexGuard<'_, Progress> {
         // After a panic of the actor between two assignments the progress is still readable.
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        self.progress.lock()
     }
 
     /// Returns its state for the tree of `/debug/actors`.
@@ -227,17 +228,17 @@ pub struct Running {
 impl Running {
     /// Returns the saga of that id, if it runs here.
     pub fn get(&self, id: SagaId) -> Option<Arc<RunningSaga>> {
-        self.sagas.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.sagas.read().get(&id).cloned()
     }
 
     /// Returns the ids of all sagas.
     pub fn ids(&self) -> Vec<uuid::Uuid> {
-        self.sagas.read().unwrap_or_else(PoisonError::into_inner).keys().map(|id| id.0).collect()
+        self.sagas.read().keys().map(|id| id.0).collect()
     }
 
     /// Returns the number of sagas.
     pub fn len(&self) -> usize {
-        self.sagas.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.sagas.read().len()
     }
 
     /// Tells whether no saga runs.
@@ -247,32 +248,28 @@ impl Running {
 
     /// Returns all sagas, in no order.
     pub fn all(&self) -> Vec<Arc<RunningSaga>> {
-        self.sagas.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.sagas.read().values().cloned().collect()
     }
 
     /// Returns up to `limit` sagas, in an arbitrary selection, sorted by age, the oldest first.
     pub fn some(&self, limit: usize) -> Vec<Arc<RunningSaga>> {
         let mut sagas: Vec<_> = {
-            let map = self.sagas.read().unwrap_or_else(PoisonError::into_inner);
+            let map = self.sagas.read();
             map.values().take(limit).cloned().collect()
         };
         sagas.sort_by_key(|saga| saga.id);
         sagas
     }
 
-    fn rows(&self) -> MutexGuard<'_, RowsWithoutActor> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds a saga.
     pub fn insert(&self, saga: Arc<RunningSaga>) {
-        self.rows().arrived(saga.id);
-        self.sagas.write().unwrap_or_else(PoisonError::into_inner).insert(saga.id, saga);
+        self.rows.lock().arrived(saga.id);
+        self.sagas.write().insert(saga.id, saga);
     }
 
     /// Removes a saga.
     pub fn remove(&self, id: SagaId) {
-        self.sagas.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.sagas.write().remove(&id);
     }
 
     /// Records that a row of this process may lack its actor: recovery then searches all its rows.
@@ -287,17 +284,17 @@ impl Running {
 
     /// Tells whether a row of this process has an actor, or lacks it for a known reason.
     pub fn accounts_for(&self, id: SagaId, epoch: i32) -> bool {
-        self.get(id).is_some_and(|saga| saga.epoch >= epoch) || self.rows().explain(id, epoch)
+        self.get(id).is_some_and(|saga| saga.epoch >= epoch) || self.rows.lock().explain(id, epoch)
     }
 
     /// Records that a claimed saga was sent to the coordinator.
     pub fn hand_over(&self, id: SagaId, epoch: i32) {
-        self.rows().hand_over(id, epoch);
+        self.rows.lock().hand_over(id, epoch);
     }
 
     /// Records that a claimed saga could not be sent to the coordinator.
     pub fn not_handed_over(&self, id: SagaId) {
-        self.rows().arrived(id);
+        self.rows.lock().arrived(id);
     }
 
     /// Records the number of rows without an actor that a search has found, before it claims them.
@@ -327,31 +324,31 @@ impl Running {
 
     /// Records that a saga's actor failed: for recovery, which counts it in the log, and for display, up to a limit.
     pub fn died(&self, death: ActorDeath) {
-        let mut deaths = self.deaths.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut deaths = self.deaths.lock();
         if deaths.len() < KEPT_DEATHS {
             deaths.push((death.id, death.reason.clone()));
         }
-        self.rows().died(death);
+        self.rows.lock().died(death);
     }
 
     /// Returns the deaths of actors that are not in the log yet.
     pub fn unrecorded_deaths(&self) -> Vec<ActorDeath> {
-        self.rows().deaths()
+        self.rows.lock().deaths()
     }
 
     /// Records that these deaths are in the log.
     pub fn deaths_recorded(&self, deaths: &[ActorDeath]) {
-        self.rows().recorded(deaths);
+        self.rows.lock().recorded(deaths);
     }
 
     /// Returns the first sagas whose actors failed, with the reason.
     pub fn deaths(&self) -> Vec<(SagaId, String)> {
-        self.deaths.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.deaths.lock().clone()
     }
 
     /// Removes all sagas.
     pub fn clear(&self) {
-        self.rows().none_arrives();
-        self.sagas.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.rows.lock().none_arrives();
+        self.sagas.write().clear();
     }
 }

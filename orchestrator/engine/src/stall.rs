@@ -4,12 +4,13 @@
 //! whose call never ends, or whose write is never confirmed, makes none.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use foundation::supervision::{ActorEntry, ChildSpec, Periodic, every};
 use metrics::gauge;
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::Instant;
 use tracing::warn;
@@ -68,7 +69,7 @@ impl StallWatch {
             .collect();
         gauge!("ecommerce_sagas_stalled").set(stalled.len() as f64);
         self.count.store(stalled.len(), Ordering::Relaxed);
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut named = self.named.lock();
         let new: Vec<_> = stalled.iter().filter(|(saga, _)| !named.contains(&saga.id)).collect();
         for (saga, silence) in new.iter().take(NAMED) {
             let waiting_for = saga.progress().waiting_for.describe();

@@ -147,7 +147,9 @@ impl<T> Drop for Answer<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -156,10 +158,10 @@ mod tests {
         let got = Arc::new(Mutex::new(Vec::new()));
         let answer = |got: &Arc<Mutex<Vec<Option<u8>>>>| {
             let got = got.clone();
-            Answer::new(move |value| got.lock().unwrap().push(value))
+            Answer::new(move |value| got.lock().push(value))
         };
         answer(&got).give(1);
         drop(answer(&got));
-        assert_eq!(*got.lock().unwrap(), [Some(1), None]);
+        assert_eq!(*got.lock(), [Some(1), None]);
     }
 }

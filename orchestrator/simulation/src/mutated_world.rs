@@ -2,9 +2,10 @@
 //! as if the engine were mutated. The engine itself has no test switches.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use smol_str::SmolStr;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -66,7 +67,7 @@ impl<W: World> World for Mutated<W> {
         }
         if !is_early {
             if matches!(write.change, Change::TurnBack { .. }) && is_mutated(Mutation::CallsInFlightForgotten) {
-                let calls = lock(&self.memory).in_flight.remove(&write.saga_id).unwrap_or_default();
+                let calls = self.memory.lock().in_flight.remove(&write.saga_id).unwrap_or_default();
                 self.world.write(write, Answer::new(move |report| forget(calls, answer, report)));
                 return;
             }
@@ -164,14 +165,14 @@ impl<W: World> Mutated<W> {
         let is_action = matches!(call.purpose, Purpose::Action { .. });
         if is_action && is_mutated(Mutation::CallsInFlightForgotten) {
             let held = Arc::new(Mutex::new(Some(answer)));
-            lock(&self.memory).in_flight.entry(call.saga_id).or_default().push(held.clone());
+            self.memory.lock().in_flight.entry(call.saga_id).or_default().push(held.clone());
             return Answer::new(move |outcome| reply(&held, outcome));
         }
         if is_action && is_mutated(Mutation::SiblingsForgotten) {
             let (memory, id, step) = (self.memory.clone(), call.saga_id, call.step.clone());
             return changed(answer, move |outcome| {
                 if matches!(outcome, Outcome::Refused(_)) {
-                    lock(&memory).refused.insert(id, step);
+                    memory.lock().refused.insert(id, step);
                 }
                 outcome
             });
@@ -182,7 +183,7 @@ impl<W: World> Mutated<W> {
     /// Tells whether a compensation is for a step beside a refused one.
     fn is_beside_a_refused_step(&self, call: &Call) -> bool {
         let index = |name: &SmolStr| self.definition.steps().iter().position(|step| step.name == *name);
-        let refused = lock(&self.memory).refused.get(&call.saga_id).and_then(index);
+        let refused = self.memory.lock().refused.get(&call.saga_id).and_then(index);
         let (Some(refused), Some(step)) = (refused, index(&call.step)) else { return false };
         let is_in_line = |mut steps: Box<dyn Iterator<Item = usize> + '_>| steps.any(|other| other == refused);
         !is_in_line(Box::new(self.definition.before(step))) && !is_in_line(Box::new(self.definition.behind(step)))
@@ -218,13 +219,9 @@ impl<W: World> Mutated<W> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Passes an outcome on, unless the call was forgotten. Without an outcome the answer is dropped.
 fn reply(held: &Mutex<Option<Answer<Outcome>>>, outcome: Option<Outcome>) {
-    let answer = lock(held).take();
+    let answer = held.lock().take();
     if let (Some(answer), Some(outcome)) = (answer, outcome) {
         answer.give(outcome);
     }

@@ -1,9 +1,10 @@
 //! The network between orchestrators and participants: requests and replies are lost, delayed, duplicated, reordered,
 //! and answered by intermediaries. Replies are classified by the production code.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::fate::{CallFate, Copy, Intermediary, Responder};
@@ -237,7 +238,7 @@ fn settle(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, outcome: O
 
 /// Answers a call, unless it has an answer.
 fn answer(sim: &Arc<Sim>, process: ProcessId, pending: &Pending, outcome: Outcome, health: Health) {
-    let answer = pending.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let answer = pending.answer.lock().take();
     let Some(answer) = answer else {
         sim.lock().tally.late_replies += 1;
         return;

@@ -4,10 +4,11 @@
 //! time is a timer, so the order of all events follows from the seed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt};
 use tokio::time::Instant;
@@ -100,7 +101,7 @@ impl Sim {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     /// Returns how long the run has lasted.

@@ -158,13 +158,20 @@ impl Asked {
         }
     }
 
-    async fn start(&self) -> Result<Response, ApiError> {
-        if let Some(hold) = self.api.lease.hold() {
-            let detail = format!("all {}s are on hold ({}); nothing was done", self.wanted.noun(), hold.reason);
-            return Err(ApiError::unavailable(detail, HELD_RETRY_AFTER_S).because(Because::Hold));
+    /// Refuses a saga while all are on hold, or while this node has no lease.
+    fn check_lease(&self) -> Result<(), ApiError> {
+        match self.api.lease.hold() {
+            Some(hold) => {
+                let detail = format!("all {}s are on hold ({}); nothing was done", self.wanted.noun(), hold.reason);
+                Err(ApiError::unavailable(detail, HELD_RETRY_AFTER_S).because(Because::Hold))
+            }
+            None => self.api.lease.check().map_err(|lost| no_lease(&lost)),
         }
-        if let (true, Err(lost)) = (self.api.lease.has_run_out(), self.api.lease.check()) {
-            return Err(no_lease(&lost));
+    }
+
+    async fn start(&self) -> Result<Response, ApiError> {
+        if self.api.lease.has_run_out() || self.api.lease.hold().is_some() {
+            self.check_lease()?;
         }
         let (definition, input) = match &self.wanted {
             Wanted::Purchase(order) => (self.api.checkout.clone(), order.to_input()),
@@ -237,14 +244,10 @@ impl Asked {
             StartAnswer::AskTheRow(id) => Box::pin(self.ask_the_row(id, Begin::Uncertain)).await,
             StartAnswer::KeyHeld(id) => Box::pin(self.lost_the_race(id)).await,
             StartAnswer::NotStarted(reason) => {
-                tracing::warn!(reason, "a saga was not started");
-                Err(match self.api.lease.check() {
-                    Err(lost) => no_lease(&lost),
-                    Ok(()) => {
-                        let detail = format!("the saga log cannot be written now: {reason}; nothing was done");
-                        ApiError::unavailable(detail, 1).because(Because::Database)
-                    }
-                })
+                tracing::debug!(reason, "a saga was not started");
+                self.check_lease()?;
+                let detail = format!("the saga log cannot be written now: {reason}; nothing was done");
+                Err(ApiError::unavailable(detail, 1).because(Because::Database))
             }
             StartAnswer::Overloaded => {
                 let detail = "too many sagas are running; nothing was done";

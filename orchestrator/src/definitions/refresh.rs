@@ -1,12 +1,13 @@
 //! Keeps the definitions of this node in step with the saga log's database.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::group_commit::{BatchSender, ReadError};
 use common::supervision::{ActorEntry, ChildSpec, Periodic, every};
+use parking_lot::Mutex;
 use saga_definitions::{Format, Identity};
 use smol_str::SmolStr;
 use tokio::sync::SetOnce;
@@ -56,7 +57,7 @@ impl Periodic for Refresh {
 impl Refresh {
     async fn look(&self) -> Result<(), ReadError> {
         self.store_files().await?;
-        let since = lock(&self.newest).map(|newest| newest - OVERLAP);
+        let since = self.newest.lock().map(|newest| newest - OVERLAP);
         let own = self.incarnation;
         let read = self.saga_log.read_in_reserve(move |connection| {
             Box::pin(async move {
@@ -69,7 +70,7 @@ impl Refresh {
             self.learn(&stored);
         }
         if newest.is_some() {
-            *lock(&self.newest) = newest;
+            *self.newest.lock() = newest;
         }
         self.registry.others.store(Arc::new(listed));
         Ok(())
@@ -78,7 +79,7 @@ impl Refresh {
     /// Stores the definitions from files, which are known from then on.
     async fn store_files(&self) -> Result<(), ReadError> {
         loop {
-            let Some(stored) = lock(&self.files).last().map(Given::stored) else { return Ok(()) };
+            let Some(stored) = self.files.lock().last().map(Given::stored) else { return Ok(()) };
             let title = saga_engine::definition::title(&stored.name, stored.version);
             let origin = stored.origin.clone();
             let store = self.saga_log.read_in_reserve(move |connection| {
@@ -86,7 +87,7 @@ impl Refresh {
             });
             match store.await? {
                 Storing::New | Storing::Equal => {
-                    let Some(given) = lock(&self.files).pop() else { return Ok(()) };
+                    let Some(given) = self.files.lock().pop() else { return Ok(()) };
                     info!(definition = title, origin, "a saga definition is known");
                     self.registry.add(given);
                 }
@@ -105,8 +106,8 @@ impl Refresh {
         let title = saga_engine::definition::title(&stored.name, stored.version);
         let is_known = self.registry.given().contains_key(&(SmolStr::new(&stored.name), stored.version));
         // A file with this name and version is compared first.
-        let is_in_a_file = lock(&self.files).iter().any(|given| given.definition.title() == title);
-        if is_known || is_in_a_file || lock(&self.unusable).contains(&title) {
+        let is_in_a_file = self.files.lock().iter().any(|given| given.definition.title() == title);
+        if is_known || is_in_a_file || self.unusable.lock().contains(&title) {
             return;
         }
         match self.registry.check(&stored.body, Format::Json, Identity::Inside, &stored.origin) {
@@ -116,12 +117,8 @@ impl Refresh {
             }
             Err(rejected) => {
                 warn!(definition = title, %rejected, "this node cannot run a saga definition");
-                lock(&self.unusable).insert(title);
+                self.unusable.lock().insert(title);
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,13 +10,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use common::http::Transport;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use smol_str::SmolStr;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -59,11 +60,11 @@ impl Replica {
     }
 
     fn rest(&self) {
-        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + REST);
+        *self.rests_until.lock() = Some(Instant::now() + REST);
     }
 
     fn rests(&self) -> bool {
-        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = *self.rests_until.lock();
         until.is_some_and(|until| Instant::now() < until)
     }
 }

@@ -8,11 +8,11 @@
 //! commits that follow each other anyway.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::group_commit::{BatchSender, Written};
 use lru::LruCache;
+use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 
 use super::writer::{LogAnswer, LogItem, SagaLogWriter, SagaState};
@@ -52,7 +52,7 @@ impl Replicated {
                 return;
             }
         };
-        self.known().put(SagaState { id: write.saga_id, status, has_ended: true }, ());
+        self.known.lock().put(SagaState { id: write.saga_id, status, has_ended: true }, ());
     }
 
     /// Returns once the state of a row that was read is replicated.
@@ -61,12 +61,12 @@ impl Replicated {
     /// The reason why that is not known.
     pub(crate) async fn confirm(&self, row: &StoredSaga) -> Result<(), String> {
         let read = SagaState { id: row.id, status: row.status, has_ended: row.ended_at.is_some() };
-        if self.known().get(&read).is_some() {
+        if self.known.lock().get(&read).is_some() {
             return Ok(());
         }
         match self.state(row.id).await? {
             Some(now) if may_become(read, now) => {
-                self.known().put(read, ());
+                self.known.lock().put(read, ());
                 Ok(())
             }
             Some(now) => Err(format!("it was read as {} and is {}", read.status, now.status)),
@@ -94,10 +94,6 @@ impl Replicated {
         };
         let state = timeout(self.limit, asked).await;
         state.map_err(|_| last.unwrap_or_else(|| format!("no commit was confirmed within {:?}", self.limit)))
-    }
-
-    fn known(&self) -> MutexGuard<'_, LruCache<SagaState, ()>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,10 +6,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
 use common::http::{ApiError, HeaderValue, Request, Response, StatusCode, header, negotiation, with_body};
 use flate2::{Compression, write::GzEncoder};
+use parking_lot::Mutex;
 use rust_embed::RustEmbed;
 
 /// The page itself.
@@ -114,7 +115,7 @@ fn whole(request: &Request, Contents { name, hash, data }: Contents<'_>) -> Resp
     if !negotiation::accepts_encoding(&request.headers, "gzip") {
         return with_body(StatusCode::OK, content_type(name), data.into_owned());
     }
-    let mut cache = COMPRESSED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut cache = COMPRESSED.lock();
     let body = cache.entry(hash).or_insert_with(|| compress(&data)).clone();
     let mut response = with_body(StatusCode::OK, content_type(name), body);
     response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -46,6 +46,20 @@ pub(super) struct SummaryView {
     trace_url: Option<String>,
     /// The circuit breakers of this node that are not closed.
     breakers: Vec<OpenBreaker>,
+    /// The hold on all sagas; null if there is none.
+    #[schema(required)]
+    hold: Option<HoldView>,
+}
+
+/// A hold on all sagas: none begins and none is recovered.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Hold)]
+struct HoldView {
+    /// Time from which it is in force.
+    #[serde(with = "common::wire::rfc3339")]
+    since: DateTime<Utc>,
+    /// The operator's reason.
+    reason: String,
 }
 
 /// All that ever ended.
@@ -63,12 +77,13 @@ struct EndedView {
 pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
     let make = async {
         let read = ui.api.saga_log.read_list(|connection| Box::pin(overview::overview(connection)));
-        Ok(view(read.await.map_err(unreadable)?, open_breakers(&ui.clients), &ui.settings))
+        let hold = ui.api.lease.hold().map(|hold| HoldView { since: hold.since, reason: hold.reason });
+        Ok(view(read.await.map_err(unreadable)?, open_breakers(&ui.clients), hold, &ui.settings))
     };
     ui.summary.answer(FRESH, make).await
 }
 
-fn view(overview: Overview, breakers: Vec<OpenBreaker>, settings: &Settings) -> SummaryView {
+fn view(overview: Overview, breakers: Vec<OpenBreaker>, hold: Option<HoldView>, settings: &Settings) -> SummaryView {
     let Overview { now, unfinished, attention, ended } = overview;
     SummaryView {
         now,
@@ -86,5 +101,6 @@ fn view(overview: Overview, breakers: Vec<OpenBreaker>, settings: &Settings) -> 
         stock_is_given_back: settings.checkout.compensate_inventory,
         trace_url: Some(settings.ui.trace_url.clone()).filter(|url| !url.is_empty()),
         breakers,
+        hold,
     }
 }

@@ -5,7 +5,7 @@ import { Breakers } from "./breakers.js";
 import { BuyButtons } from "./buy.js";
 import { Flow } from "./flow.js";
 import { FaultsOn } from "./faults_on.js";
-import { compact, number } from "./format.js";
+import { compact, moment, number } from "./format.js";
 import { t } from "./i18n.js";
 import { lazy } from "./lazy.js";
 import { FIRST_PAGE, NO_FILTER, SagaList } from "./list.js";
@@ -36,6 +36,11 @@ function Counter({ status, value, about, isChosen, choose }) {
     <small>${t(about ?? `${status}_is`)}</small></button>`;
 }
 
+function OnHold({ hold }) {
+  return hold && html`<p class="card faults-on" role="status" data-testid="on-hold"><${Icon} name="attention" size="18" />
+    <span><b>${t("onHold")}</b> ${t("onHoldIs", { time: moment(hold.since) })} <q>${hold.reason}</q></span></p>`;
+}
+
 /** The filters in the address, such as `status=FAILED`. */
 function filterOf(search) {
   const given = new URLSearchParams(search);
@@ -62,6 +67,7 @@ export function Overview({ search }) {
   const choose = (status) => setFilter({ ...filter, status: filter.status === status ? "" : status });
   return html`<h1 class="hidden">${t("overview")}</h1>
     ${error && error.status !== 0 && html`<${Failure} error=${error} />`}
+    <${OnHold} hold=${value?.hold} />
     <${Breakers} of=${value?.breakers ?? []} />
     <${FaultsOn} />
     <div class="counters" role="group" aria-label=${t("status")}>${STATUSES.map((status) => html`

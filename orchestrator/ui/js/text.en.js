@@ -111,6 +111,7 @@ export default {
   presetPayments: "Payments refuse all", presetPayments_is: "every charge is refused, every other rate 0; latencies stay",
   presetLost: "Lose half of the replies", presetLost_is: "of charge, decrease and create, every other rate 0; latencies stay", presets: "Presets",
   expected: "Expected to complete", atMost: "at most: some calls stay unanswered", actual: "Completed", ofLast: "of the last {n}", outcomes: "Latest outcomes", outcomesNone: "Buy something to see outcomes.",
+  onHold: "All sagas are on hold", onHoldIs: "since {time}: none begins, and none is recovered, until an operator releases the hold. The reason:",
   faultsOn: "The failure lab is on:", faultsChange: "Change it", faults_refusals: "refusals at {services}", faults_errors: "errors at {services}", faults_lost: "lost replies at {services}",
   faults_cut: "cut connections at {services}", faults_doubled: "doubled requests at {services}", faults_delays: "delays at {services}",
   saved: "Applied", saving: "Saving …", differ: "Replicas differ",

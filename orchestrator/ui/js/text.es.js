@@ -111,6 +111,7 @@ export default {
   presetPayments: "Pagos rechaza todo", presetPayments_is: "se rechaza cada cobro, las demás tasas a 0; las latencias quedan",
   presetLost: "Perder la mitad de las respuestas", presetLost_is: "de charge, decrease y create, las demás tasas a 0; las latencias quedan", presets: "Ajustes rápidos",
   expected: "Completadas previstas", atMost: "como máximo: hay llamadas sin respuesta", actual: "Completadas", ofLast: "de las últimas {n}", outcomes: "Últimos resultados", outcomesNone: "Compre algo para ver los resultados.",
+  onHold: "Todas las sagas están en pausa", onHoldIs: "desde {time}: ninguna empieza ni se recupera hasta que un operador las reanude. Motivo:",
   faultsOn: "El laboratorio de fallos está activo:", faultsChange: "Cambiarlo", faults_refusals: "rechazos en {services}", faults_errors: "errores en {services}", faults_lost: "respuestas perdidas en {services}",
   faults_cut: "conexiones cortadas en {services}", faults_doubled: "peticiones duplicadas en {services}", faults_delays: "retrasos en {services}",
   saved: "Aplicado", saving: "Guardando …", differ: "Las réplicas difieren",

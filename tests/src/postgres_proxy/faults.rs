@@ -1,10 +1,8 @@
 //! The pending faults, by database.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
 
+use parking_lot::Mutex;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -82,22 +80,18 @@ struct ToCome {
 pub(super) struct Faults(Mutex<ToCome>);
 
 impl Faults {
-    fn to_come(&self) -> MutexGuard<'_, ToCome> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn lose_commit(&self, database: &str, loss: Loss, pass: usize) {
-        self.to_come().commits.insert(database.to_owned(), Commit { loss, pass });
+        self.0.lock().commits.insert(database.to_owned(), Commit { loss, pass });
     }
 
     pub(super) fn is_commit_armed(&self, database: &str) -> bool {
-        self.to_come().commits.contains_key(database)
+        self.0.lock().commits.contains_key(database)
     }
 
     pub(super) fn add(&self, database: &str, text: &str, pass: usize, loss: Option<Loss>) -> StatementFault {
         let (sender, struck) = watch::channel(false);
         let (release, released) = watch::channel(false);
-        self.to_come().statements.push(Statement {
+        self.0.lock().statements.push(Statement {
             database: database.to_owned(),
             text: text.to_owned(),
             pass,
@@ -110,11 +104,11 @@ impl Faults {
 
     /// Returns the token that is cancelled when a new connection of a database is to be cut.
     pub(super) fn cut_of(&self, database: &str) -> CancellationToken {
-        self.to_come().cuts.entry(database.to_owned()).or_default().child_token()
+        self.0.lock().cuts.entry(database.to_owned()).or_default().child_token()
     }
 
     pub(super) fn cut(&self, database: &str) {
-        if let Some(cut) = self.to_come().cuts.remove(database) {
+        if let Some(cut) = self.0.lock().cuts.remove(database) {
             cut.cancel();
         }
     }
@@ -122,7 +116,7 @@ impl Faults {
     /// Counts the statement of a message and returns its fault, if any.
     pub(super) fn strike(&self, database: &str, run: &Run) -> Option<Strike> {
         let text = run.text.as_deref()?;
-        let mut to_come = self.to_come();
+        let mut to_come = self.0.lock();
         if run.commits
             && let Some(commit) = to_come.commits.get_mut(database)
         {

@@ -145,3 +145,15 @@ async fn refusals_are_listed_by_reason_and_durations_have_the_names_of_their_per
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_on_all_sagas_is_shown_with_its_reason_until_it_is_released() {
+    with_dashboard(impatient(), Screen::Desktop, "", async |stack, browser| {
+        let database = stack.database(ORCHESTRATOR).await;
+        database.run("insert into saga_hold (reason) values ('restore of <b>Monday</b>')").await;
+        browser.see_text("[data-testid=on-hold]", "restore of <b>Monday</b>").await;
+        database.run("delete from saga_hold").await;
+        browser.see_count("[data-testid=on-hold]", 0).await;
+    })
+    .await;
+}

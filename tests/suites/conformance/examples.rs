@@ -8,11 +8,11 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::Mutex,
     time::Duration,
 };
 
 use futures::FutureExt;
+use parking_lot::Mutex;
 use tests::{
     PATIENCE, cluster,
     database::Database,
@@ -80,7 +80,7 @@ impl Example {
             TcpStream::connect(("127.0.0.1", port)).await.ok()
         })
         .await;
-        *self.child.lock().expect("no panic") = Some(child);
+        *self.child.lock() = Some(child);
     }
 
     /// Kills the process, and starts it again on its port.
@@ -92,7 +92,7 @@ impl Example {
     }
 
     fn kill(&self) {
-        if let Some(mut child) = self.child.lock().ok().and_then(|mut child| child.take()) {
+        if let Some(mut child) = self.child.lock().take() {
             let _ = child.kill();
             let _ = child.wait();
         }

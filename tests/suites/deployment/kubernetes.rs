@@ -2,12 +2,10 @@
 //! keeps those renderings current and validates them; Kubernetes has no schema for Traefik's kinds, so those are checked
 //! here.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::config::Settings;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::{
@@ -21,7 +19,7 @@ use crate::{
 /// Reads the objects of a rendering, once.
 pub(crate) fn objects(rendering: &str) -> Vec<Value> {
     static READ: Mutex<BTreeMap<String, Vec<Value>>> = Mutex::new(BTreeMap::new());
-    let mut all = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = READ.lock();
     let objects = all.entry(rendering.to_owned()).or_insert_with(|| {
         let file = format!("tests/data/kubernetes/rendered/{rendering}.yaml");
         let text = format!("\n{}", read(&file));

@@ -2,11 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use futures::future::join_all;
+use parking_lot::Mutex;
 use reqwest::Method;
 use serde_json::json;
 use tests::{
@@ -38,12 +38,8 @@ struct Notes {
 }
 
 impl Answers {
-    fn notes(&self) -> std::sync::MutexGuard<'_, Notes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn note(&self, id: &str, end: Option<&str>) {
-        let mut notes = self.notes();
+        let mut notes = self.0.lock();
         if end == Some("COMPLETED") {
             notes.completions.push(Instant::now());
         }
@@ -53,17 +49,17 @@ impl Answers {
 
     /// Returns the answers: the end of each saga, or nothing if it was only accepted.
     pub(crate) fn answers(&self) -> BTreeMap<String, Option<String>> {
-        self.notes().answers.clone()
+        self.0.lock().answers.clone()
     }
 
     /// Returns the number of completed purchases.
     pub(crate) fn completed(&self) -> usize {
-        self.notes().completions.len()
+        self.0.lock().completions.len()
     }
 
     /// Returns the longest time without a completed purchase since a moment.
     pub(crate) fn longest_pause(&self, since: Instant) -> Duration {
-        let notes = self.notes();
+        let notes = self.0.lock();
         let mut last = since;
         let mut longest = Duration::ZERO;
         for &completion in notes.completions.iter().filter(|completion| **completion >= since) {

@@ -1,9 +1,8 @@
 //! A listener of all events, which must receive the end of each saga once and miss none.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::BTreeSet;
+
+use parking_lot::Mutex;
 
 use tests::events::Listener;
 
@@ -19,7 +18,7 @@ impl Ends {
             assert_ne!(event.name, "gap", "events are missing: {event:?}");
             if event.name == "saga" && event.data["ended"] == true {
                 let saga = event.saga().to_owned();
-                let is_new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(saga);
+                let is_new = self.0.lock().insert(saga);
                 assert!(is_new, "an end is told twice: {event:?}");
             }
         }
@@ -27,7 +26,7 @@ impl Ends {
 
     /// Returns the sagas whose end was not received yet.
     pub(crate) fn missing<'a>(&self, ended: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
-        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = self.0.lock();
         ended.filter(|saga| !told.contains(*saga)).collect()
     }
 }

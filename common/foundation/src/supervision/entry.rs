@@ -1,10 +1,11 @@
 //! The entry of an actor in `/debug/actors`. An entry outlives its actor's restarts, and reading it never waits for a
 //! mailbox, a call or the database.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::ActorView;
@@ -75,32 +76,32 @@ impl ActorEntry {
 
     /// Sets the function that returns the actor's state in brief; it must not block.
     pub fn set_state(&self, state: impl Fn() -> Value + Send + Sync + 'static) {
-        self.inner().state = Some(Arc::new(state));
+        self.inner.lock().state = Some(Arc::new(state));
     }
 
     /// Sets the function that returns the number of queued messages.
     pub fn set_queue_depth(&self, depth: impl Fn() -> usize + Send + Sync + 'static) {
-        self.inner().queue_depth = Some(Arc::new(depth));
+        self.inner.lock().queue_depth = Some(Arc::new(depth));
     }
 
     /// Adds a child.
     pub fn add_child(&self, child: Arc<ActorEntry>) {
-        self.inner().children.push(child);
+        self.inner.lock().children.push(child);
     }
 
     /// Sets the function that lists dynamic children.
     pub fn set_children(&self, children: impl Fn() -> Vec<ActorView> + Send + Sync + 'static) {
-        self.inner().dynamic = Some(Arc::new(children));
+        self.inner.lock().dynamic = Some(Arc::new(children));
     }
 
     /// Sets the function that finds a dynamic child by name and shows it in full.
     pub fn set_find(&self, find: impl Fn(&str) -> Option<ActorView> + Send + Sync + 'static) {
-        self.inner().find = Some(Arc::new(find));
+        self.inner.lock().find = Some(Arc::new(find));
     }
 
     /// Records that the actor runs.
     pub fn started(&self) {
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         inner.status = Status::Running;
         inner.started_at = Some(Utc::now());
     }
@@ -108,19 +109,19 @@ impl ActorEntry {
     /// Records that the actor died and will be restarted.
     pub fn restarting(&self, reason: String) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         inner.status = Status::Restarting;
         inner.last_restart_reason = Some(reason);
     }
 
     /// Records that the actor ended normally.
     pub fn stopped(&self) {
-        self.inner().status = Status::Stopped;
+        self.inner.lock().status = Status::Stopped;
     }
 
     /// Records that the actor died and will not be restarted.
     pub fn failed(&self, reason: String) {
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         inner.status = Status::Failed;
         inner.last_restart_reason = Some(reason);
     }
@@ -134,7 +135,7 @@ impl ActorEntry {
     pub fn view(&self) -> ActorView {
         // The closures run after the lock is released: they may read other entries.
         let (state, depth, dynamic, children, mut view) = {
-            let inner = self.inner();
+            let inner = self.inner.lock();
             let view = ActorView {
                 name: self.name.clone(),
                 kind: self.kind.to_owned(),
@@ -170,13 +171,9 @@ impl ActorEntry {
             return Some(self.view());
         }
         let (children, find) = {
-            let inner = self.inner();
+            let inner = self.inner.lock();
             (inner.children.clone(), inner.find.clone())
         };
         children.iter().find_map(|child| child.find(name)).or_else(|| find.and_then(|find| find(name)))
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -66,12 +66,12 @@ async fn a_restart_that_fails_counts_as_a_restart_and_is_tried_again() {
         let mut patient = spec(format!("{stack}/service"), 10, &[&subject]);
         patient.budget.within = Duration::from_secs(100);
         let root = start(patient).await.unwrap();
-        *subject.start.lock().unwrap() = failure;
+        *subject.start.lock() = failure;
         subject.handle.cast(MortalMsg::Panic).unwrap();
         wait_until("two failed restarts", || subject.entry.restarts() == 3).await;
         let reason = subject.entry.view().last_restart_reason.unwrap();
         assert!(reason.contains("did not start"), "{reason}");
-        *subject.start.lock().unwrap() = Start::Works;
+        *subject.start.lock() = Start::Works;
         wait_for_restart(&subject, 3).await;
         subject.handle.cast(MortalMsg::Note("lives")).unwrap();
         root.stop(Duration::from_secs(5)).await;
@@ -154,11 +154,11 @@ async fn a_tree_whose_child_does_not_start_does_not_start_and_leaves_nothing_beh
     let (stack, diary) = (stack(), Diary::default());
     let (well, broken) = (mortal(&stack, "well", &diary), mortal(&stack, "broken", &diary));
     let tree = || spec(format!("{stack}/service"), 1, &[&well, &broken]);
-    *broken.start.lock().unwrap() = Start::Fails;
+    *broken.start.lock() = Start::Fails;
     let error = start(tree()).await.err().unwrap().to_string();
     assert!(error.contains("broken") && error.contains("cannot start"), "{error}");
     assert_eq!(diary.entries(), ["well started", "well stopped"]);
-    *broken.start.lock().unwrap() = Start::Works;
+    *broken.start.lock() = Start::Works;
     let root = start(tree()).await.unwrap();
     root.stop(Duration::from_secs(5)).await;
 }

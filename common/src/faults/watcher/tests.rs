@@ -37,7 +37,7 @@ impl Lab {
         let (publish, published) = tokio::sync::oneshot::channel();
         let entry = ActorEntry::new("faults", "watcher");
         let args = FaultWatcherArgs { source, sampler: sampler.clone(), entry: entry.clone() };
-        let probe = Probe(std::sync::Mutex::new(Some(publish)));
+        let probe = Probe(parking_lot::Mutex::new(Some(publish)));
         let (watcher, _) = Actor::spawn(None, probe, args).await.expect("started");
         let shown = published.await.expect("published");
         Self { dir, sampler, watcher, shown, entry }
@@ -84,7 +84,7 @@ impl Drop for Lab {
 }
 
 /// The watcher, with its shown state handed out to the test; the entry is not under test here.
-struct Probe(std::sync::Mutex<Option<tokio::sync::oneshot::Sender<Arc<ArcSwap<Shown>>>>>);
+struct Probe(parking_lot::Mutex<Option<tokio::sync::oneshot::Sender<Arc<ArcSwap<Shown>>>>>);
 
 impl Actor for Probe {
     type Msg = FaultMsg;
@@ -97,7 +97,7 @@ impl Actor for Probe {
         args: FaultWatcherArgs,
     ) -> Result<FaultWatcherState, ActorProcessingErr> {
         let state = FaultWatcher.pre_start(myself, args).await?;
-        if let Some(publish) = self.0.lock().expect("not poisoned").take() {
+        if let Some(publish) = self.0.lock().take() {
             let _ = publish.send(state.shown.clone());
         }
         Ok(state)

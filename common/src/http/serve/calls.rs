@@ -6,7 +6,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -17,6 +17,7 @@ use hyper::{
     body::{Body, Incoming},
     header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
 };
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use warp::Reply;
 
@@ -83,7 +84,7 @@ impl Calls {
         };
         let mut calls = Mutex::new(calls);
         let parts = stream::poll_fn(move |context| {
-            let calls = calls.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let calls = calls.get_mut();
             Poll::Ready(ready!(calls.poll_part(context)).map(Ok::<_, Infallible>))
         });
         let mut response = warp::reply::stream(parts).into_response();

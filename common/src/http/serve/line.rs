@@ -8,14 +8,12 @@
 //! that begins after a check cannot expire before the next one.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 
 use hyper::StatusCode;
+use parking_lot::Mutex;
 use tokio::{
     net::TcpStream,
     sync::Notify,
@@ -127,10 +125,6 @@ impl Line {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Tells whether no request is in progress. A new connection that was not read yet may have one.
     pub(super) fn is_idle(&self) -> bool {
         self.waited.load(Ordering::Relaxed) && !self.is_at_work()
@@ -151,11 +145,11 @@ impl Line {
     }
 
     pub(super) fn speaks_http2(&self) -> bool {
-        self.state().protocol == Protocol::Http2
+        self.state.lock().protocol == Protocol::Http2
     }
 
     pub(super) fn is_at_work(&self) -> bool {
-        self.state().at_work > 0
+        self.state.lock().at_work > 0
     }
 
     pub(super) fn has_streams(&self) -> bool {
@@ -164,7 +158,7 @@ impl Line {
 
     /// Records bytes read. Between requests they belong to the next head.
     pub(super) fn read(&self, bytes: &[u8]) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.at_work > 0 || state.protocol == Protocol::Http2 || bytes.is_empty() {
             return;
         }
@@ -183,7 +177,7 @@ impl Line {
 
     /// Records the arrival of a request.
     pub(super) fn begin(&self, version: hyper::Version) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.at_work += 1;
         state.protocol = if version == hyper::Version::HTTP_2 { Protocol::Http2 } else { Protocol::Http1 };
         state.head.clear();
@@ -193,7 +187,7 @@ impl Line {
 
     /// Records that an answer was handed over, or never will be.
     pub(super) fn finish(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.at_work -= 1;
         if state.at_work == 0 {
             state.idle_since = Instant::now();
@@ -202,19 +196,19 @@ impl Line {
 
     /// Records that an answer has data for the client.
     pub(super) fn offer(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.untaken += 1;
         state.taken_at = Instant::now();
     }
 
     /// Records that the client read some data and more is left.
     pub(super) fn take_some(&self) {
-        self.state().taken_at = Instant::now();
+        self.state.lock().taken_at = Instant::now();
     }
 
     /// Records that the client read all data that an answer has for now.
     pub(super) fn take_all(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.untaken -= 1;
         state.taken_at = Instant::now();
     }
@@ -229,11 +223,11 @@ impl Line {
 
     /// Records that the socket accepts no data, if that is not recorded yet.
     pub(super) fn blocked(&self) {
-        self.state().blocked_since.get_or_insert_with(Instant::now);
+        self.state.lock().blocked_since.get_or_insert_with(Instant::now);
     }
 
     pub(super) fn unblocked(&self) {
-        self.state().blocked_since = None;
+        self.state.lock().blocked_since = None;
     }
 
     /// Detects and records a refusal by hyper in the bytes it writes: an answer without a request, and without the
@@ -243,7 +237,7 @@ impl Line {
         let Some(status) = StatusCode::from_bytes(status).ok().filter(StatusCode::is_client_error) else {
             return false;
         };
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let of_ours = || written.windows(REQUEST_ID_LINE.len()).any(|part| part == REQUEST_ID_LINE);
         if state.at_work > 0 || of_ours() {
             return false;
@@ -254,26 +248,26 @@ impl Line {
 
     /// Records that the client is refused by an answer in transit.
     pub(super) fn refuse(&self) {
-        self.state().refusal = Refusal::Said;
+        self.state.lock().refusal = Refusal::Said;
     }
 
     pub(super) fn refusal(&self) -> Refusal {
-        self.state().refusal
+        self.state.lock().refusal
     }
 
     /// Returns the bytes of the next head, if the client may understand an HTTP/1 answer.
     pub(super) fn take_head(&self) -> Option<Vec<u8>> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let head = std::mem::take(&mut state.head);
         (state.protocol != Protocol::Http2 && !head.starts_with(b"PRI")).then_some(head)
     }
 
     pub(super) fn leave(&self, stream: TcpStream) {
-        self.state().left = Some(stream);
+        self.state.lock().left = Some(stream);
     }
 
     pub(super) fn take_stream(&self) -> Option<TcpStream> {
-        self.state().left.take()
+        self.state.lock().left.take()
     }
 
     /// Waits until a time limit expires.
@@ -289,7 +283,7 @@ impl Line {
     /// Returns the time of the next check, or the limit that has expired.
     fn look(&self, now: Instant) -> Result<Instant, Overdue> {
         let Times { head, idle, write } = self.times;
-        let state = self.state();
+        let state = self.state.lock();
         let is_idle = state.at_work == 0 && state.head_began.is_none();
         let due = [
             (state.blocked_since.map(|since| since + write), Overdue::Write),

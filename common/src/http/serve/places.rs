@@ -3,14 +3,9 @@
 //! Beyond a limit there are a few reserved places, for operators, health and metrics when clients are turned away. A
 //! reserved connection without a request makes room for the next one, so a flood cannot hold them.
 
-use std::{
-    collections::VecDeque,
-    io,
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, io, net::IpAddr, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
@@ -82,7 +77,7 @@ impl Places {
             if let Ok(permit) = self.all.clone().try_acquire_owned() {
                 break permit;
             }
-            make_room(&mut self.reserved());
+            make_room(&mut self.reserved.lock());
             if let Ok(permit) = timeout(ROOM_INTERVAL, self.all.clone().acquire_owned()).await {
                 break permit.map_err(io::Error::other)?;
             }
@@ -105,7 +100,7 @@ impl Places {
         }
         // A reserved connection is for one request, which must come soon.
         let line = Arc::new(Line::new(Times { idle: self.times.head, ..self.times }));
-        let mut reserved = self.reserved();
+        let mut reserved = self.reserved.lock();
         if reserved.len() >= RESERVED && !make_room(&mut reserved) {
             return None;
         }
@@ -122,10 +117,6 @@ impl Places {
     pub(super) fn taken(&self) -> usize {
         self.count as usize - self.all.available_permits()
     }
-
-    fn reserved(&self) -> MutexGuard<'_, VecDeque<Arc<Line>>> {
-        self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Ends the oldest reserved connection without a request in flight; returns whether there was one.
@@ -141,7 +132,7 @@ fn make_room(reserved: &mut VecDeque<Arc<Line>>) -> bool {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some((places, line)) = self.reserved.take() {
-            places.reserved().retain(|other| !Arc::ptr_eq(other, &line));
+            places.reserved.lock().retain(|other| !Arc::ptr_eq(other, &line));
         }
     }
 }

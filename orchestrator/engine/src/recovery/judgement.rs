@@ -3,9 +3,9 @@
 //! make live processes look dead.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -70,7 +70,7 @@ impl Leases {
     /// Returns the dead owners whose sagas may be claimed within `reach`. `asked_at` is the time before the leases were
     /// read.
     pub(super) fn judge(&self, others: Vec<SeenOwner>, reach: Reach, asked_at: Instant) -> Vec<Owner> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         let mut before = std::mem::take(&mut *seen);
         let mut dead = Vec::new();
         for SeenOwner { owner, lease, has_sagas } in others {

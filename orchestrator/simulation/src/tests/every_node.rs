@@ -1,9 +1,10 @@
 //! Failure at every node: each step of each definition × the fate of its action × the fate of compensations × a process
 //! killed before or after each kind of write. No step is named here, so a new one is covered at once.
 
+use parking_lot::Mutex;
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fate::{AfterDeath, CallFate, Copy, Fate, FaultPhase, Intermediary, LookEnd, LookFate, Responder};
@@ -70,7 +71,7 @@ impl Fate for Scripted {
         let fine = copy(MOMENT, Responder::Participant);
         let copies = match call.purpose {
             Purpose::Compensation => {
-                self.observed.lock().unwrap().undone.insert(call.step.clone());
+                self.observed.lock().undone.insert(call.step.clone());
                 let attempts = self.undo_attempts.entry(call.step.clone()).or_default();
                 *attempts += 1;
                 let fails = match self.undo {
@@ -105,7 +106,7 @@ impl Fate for Scripted {
             && name == write.change.name()
         {
             (end, self.kill) = (killed, None);
-            self.observed.lock().unwrap().killed = true;
+            self.observed.lock().killed = true;
         }
         WriteFate { commits: MOMENT, end, report: MOMENT, pause: None, after_death: AfterDeath::No }
     }
@@ -136,7 +137,7 @@ fn try_case(definition: &Arc<Definition>, step: &SmolStr, action: ActionFate, un
     let report = run_with(SEED, &plan, vec![definition.clone()], Box::new(fate));
     let case = format!("{}: {step} {action:?}, undo {undo:?}, kill {kill:?}", definition.name);
     assert!(report.violations.is_empty(), "{case}: {:#?}", report.violations);
-    let observed = observed.lock().unwrap();
+    let observed = observed.lock();
     assert_eq!(report.tally.sagas, 1, "{case}");
     let is_fine = matches!(action, ActionFate::Fine | ActionFate::Doubled);
     // A participant without a journal may refuse what a later owner repeats, since it exists already: the saga turns back

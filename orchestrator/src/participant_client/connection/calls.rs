@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -21,6 +21,7 @@ use common::reason::with_causes;
 use http_body_util::{BodyExt, Either};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::{Request, Response, StatusCode, Uri, Version};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{Answered, Http2, MAX_ANSWER_BYTES, NoAnswer, TooLong};
@@ -94,19 +95,15 @@ impl State {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes no further calls, and ends those behind the last one that the participant took.
     fn end_after(&self, last_taken: u64, reason: &str) {
-        self.state().end_after(last_taken, reason);
+        self.0.lock().end_after(last_taken, reason);
     }
 
     /// Ends all calls: there will be no answers.
     fn break_off(&self, reason: &str) {
         // Under one lock: otherwise a call could be handed over after it was declared unsent.
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let handed = state.handed;
         state.end_after(handed, reason);
         for (_, call) in state.waiting.drain() {
@@ -115,7 +112,7 @@ impl Shared {
     }
 
     fn deliver(&self, id: u64, answered: Result<Answered, NoAnswer>) {
-        let call = self.state().waiting.remove(&id);
+        let call = self.0.lock().waiting.remove(&id);
         // The caller may have given up.
         if let Some(call) = call {
             let _ = call.send(answered);
@@ -144,14 +141,14 @@ impl Calls {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.0.state().over.is_some()
+        self.0.0.lock().over.is_some()
     }
 
     /// Makes a call. If the future is dropped, the answer is ignored.
     pub(super) async fn ask(&self, request: OutgoingRequest) -> Result<Answered, NoAnswer> {
         let (give, answer) = oneshot::channel();
         let id = {
-            let mut state = self.0.state();
+            let mut state = self.0.0.lock();
             if let Some(reason) = &state.over {
                 return Err(NoAnswer::Away(reason.clone()));
             }
@@ -186,7 +183,7 @@ struct ForgetOnDrop<'a> {
 
 impl Drop for ForgetOnDrop<'_> {
     fn drop(&mut self) {
-        self.calls.state().waiting.remove(&self.id);
+        self.calls.0.lock().waiting.remove(&self.id);
     }
 }
 
@@ -198,7 +195,7 @@ impl Body for Feed {
     type Error = Infallible;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let mut state = self.0.state();
+        let mut state = self.0.0.lock();
         if let Some(messages) = state.hand_over() {
             return Poll::Ready(Some(Ok(Frame::data(messages))));
         }
@@ -374,7 +371,7 @@ mod tests {
         let ids: Vec<u64> = messages.by_ref().map(|message| message.id).collect();
         assert_eq!(ids, [2]);
         drop(second);
-        assert!(calls.0.state().waiting.is_empty());
+        assert!(calls.0.0.lock().waiting.is_empty());
     }
 
     #[test]
@@ -383,7 +380,7 @@ mod tests {
         for length in [MAX_ANSWER_BYTES + 1, MAX_ANSWER_BYTES + 2 * MAX_HEAD_BYTES] {
             let call = asked(&calls);
             hand_over(&calls);
-            let id = calls.0.state().newest;
+            let id = calls.0.0.lock().newest;
             assert!(arrives(&calls, id, &CallAnswer { body: vec![0; length].into(), ..CallAnswer::of_status(200) }));
             let answered = call.now_or_never().unwrap().unwrap();
             assert!(answered.extensions().get::<TooLong>().is_some() && answered.body().is_empty());

@@ -3,7 +3,7 @@
 //! A server closes a connection without a call after a while, perhaps just when the next request is on its way; such a
 //! call is lost, not unsent. So connections are kept for less time than common servers keep them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use http_body_util::Full;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tracing::debug;
@@ -36,24 +37,20 @@ pub(super) type Own = SendRequest<Full<Bytes>>;
 pub(super) struct Spare(Mutex<Vec<(Instant, Own)>>);
 
 impl Spare {
-    fn inner(&self) -> MutexGuard<'_, Vec<(Instant, Own)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes a connection that is still open.
     pub(super) fn take(&self) -> Option<Own> {
-        let mut spare = self.inner();
+        let mut spare = self.0.lock();
         spare.retain(|(since, own)| since.elapsed() < KEPT_FOR && !own.is_closed());
         spare.pop().map(|(_, own)| own)
     }
 
     /// Closes all.
     pub(super) fn clear(&self) {
-        self.inner().clear();
+        self.0.lock().clear();
     }
 
     fn put(&self, own: Own) {
-        let mut spare = self.inner();
+        let mut spare = self.0.lock();
         if spare.len() < MAX_SPARE {
             spare.push((Instant::now(), own));
         }

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use common::http::Transport;
 use common::supervision::{self, ActorEntry, Handle, Root};
 use common::traces::Tracer;
 use futures::future::join_all;
+use parking_lot::Mutex;
 use rcgen::{Certificate, CertificateParams, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -66,7 +67,7 @@ impl Participant {
             .and_then(move |peer: Option<SocketAddr>, method, path: warp::path::FullPath, headers, body| {
                 let path = path.as_str().to_owned();
                 let request = format!("{method} {path}");
-                seeing.lock().unwrap().push(Received { peer: peer.unwrap(), request, headers, body });
+                seeing.lock().push(Received { peer: peer.unwrap(), request, headers, body });
                 let together = together.clone();
                 async move {
                     if path.contains("together") {
@@ -86,7 +87,7 @@ impl Participant {
     }
 
     fn take(&self) -> Vec<Received> {
-        std::mem::take(&mut *self.received.lock().unwrap())
+        std::mem::take(&mut *self.received.lock())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Actors that die in every way, and a diary of the events.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use ractor::ActorProcessingErr;
 
 use crate::supervision::*;
@@ -13,11 +13,11 @@ pub(super) struct Diary(Arc<Mutex<Vec<String>>>);
 
 impl Diary {
     pub(super) fn note(&self, entry: impl Into<String>) {
-        self.0.lock().unwrap().push(entry.into());
+        self.0.lock().push(entry.into());
     }
 
     pub(super) fn entries(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().clone()
     }
 }
 
@@ -59,7 +59,7 @@ impl Actor for Mortal {
         _: ActorRef<MortalMsg>,
         arguments: MortalArguments,
     ) -> Result<MortalArguments, ActorProcessingErr> {
-        let start = *arguments.start.lock().unwrap();
+        let start = *arguments.start.lock();
         match start {
             Start::Works => arguments.diary.note(format!("{} started", arguments.name)),
             Start::Fails => return Err("cannot start".into()),
