@@ -188,8 +188,6 @@ pub struct SagaState {
     row_is_gone: bool,
     /// The call of each step, by index: its action, and later its compensation.
     calls: Vec<StepCall>,
-    /// The compensation for which a person should look. The saga is marked FAILED once no other call can go on.
-    stuck: Option<Stuck>,
     /// Unknown outcomes of all actions, for a definition that limits them.
     unknown_outcomes: u32,
     marks: Marks,
@@ -203,7 +201,7 @@ struct WriteInFlight {
 }
 
 /// The call of one step.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct StepCall {
     state: CallState,
     /// Failed attempts of this owner, since the last success.
@@ -211,7 +209,7 @@ struct StepCall {
 }
 
 /// State of a step's call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 enum CallState {
     /// There is none.
     #[default]
@@ -222,11 +220,14 @@ enum CallState {
     BackingOff(Attempt),
     /// The wait is over: it is repeated once no write is in flight.
     Due(Attempt),
+    /// It is not confirmed for too long: the saga is marked FAILED once no other call goes on.
+    Stuck(Box<Stuck>),
 }
 
 /// A compensation that is not confirmed for too long.
+#[derive(Debug, PartialEq, Eq)]
 struct Stuck {
-    step: usize,
+    attempt: Attempt,
     detail: String,
     /// Shortest sleep, as the participant asked for.
     at_least: Duration,
@@ -258,7 +259,7 @@ impl Actor for SagaActor {
             }
         };
         let turned = saga.progress().log.direction() == Direction::Compensating;
-        let calls = vec![StepCall::default(); saga.definition.steps().len()];
+        let calls = saga.definition.steps().iter().map(|_| StepCall::default()).collect();
         let state = SagaState {
             nonce: world.new_nonce(),
             deadline: Instant::now() + remaining,
@@ -275,7 +276,6 @@ impl Actor for SagaActor {
             cancel_is_waiting,
             row_is_gone: false,
             calls,
-            stuck: None,
             unknown_outcomes: 0,
             marks,
         };

@@ -10,7 +10,7 @@ use super::writes::write;
 use super::{Attempt, CallState, Executed, SagaMsg, SagaState, Stuck, apply};
 use crate::definition::{Context, Definition, Effect, Operation, Retries, Step, full_name};
 use crate::failed::WokenBy;
-use crate::log::{Action, Direction, Event, Undo};
+use crate::log::{Action, Direction, Event};
 use crate::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use crate::plan::{self, AfterFailure, Patience};
 use crate::record::{Change, Mark};
@@ -289,7 +289,8 @@ fn compensation_failed(
         // A confirmation for another saga woke it and it failed again: the fault is its own, so none wakes it again.
         let waits = state.marks.woken_by == WokenBy::Time;
         let waits_for = waits.then(|| compensation_name(&state.saga.definition, attempt.step)).flatten();
-        state.stuck = Some(Stuck { step: attempt.step, detail, at_least, waits_for });
+        let stuck = Box::new(Stuck { attempt, detail, at_least, waits_for });
+        state.calls[attempt.step].state = CallState::Stuck(stuck);
     } else {
         back_off(me, state, attempt, wait.min(until_attention(state)));
     }
@@ -307,7 +308,8 @@ fn compensation_parked(
     apply(state, Event::CompensationParked(attempt.step, detail.clone()))?;
     if needs_a_person(state, attempt.step) {
         let waits_for = compensation_name(&state.saga.definition, attempt.step);
-        state.stuck = Some(Stuck { step: attempt.step, detail, at_least: wait, waits_for });
+        let stuck = Box::new(Stuck { attempt, detail, at_least: wait, waits_for });
+        state.calls[attempt.step].state = CallState::Stuck(stuck);
     } else {
         park(me, state, attempt, wait.min(until_attention(state)));
     }
@@ -333,17 +335,11 @@ fn needs_a_person(state: &SagaState, step: usize) -> bool {
     too_often || too_long || state.saga.progress().log.is_marked_failed()
 }
 
-/// Reschedules the compensations that failed before the row was found missing.
+/// Reschedules the compensations that were stuck before the row was found missing.
 pub(super) fn try_again_without_row(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
     for step in 0..state.calls.len() {
-        let number = {
-            let log = &state.saga.progress().log;
-            let record = log.step(step);
-            let is_idle = state.calls[step].state == CallState::Idle;
-            (is_idle && record.undo == Undo::BackingOff).then_some(record.undo_attempts.count)
-        };
-        if let Some(number) = number {
-            let attempt = Attempt { step, direction: Direction::Compensating, number };
+        if let CallState::Stuck(stuck) = &state.calls[step].state {
+            let attempt = stuck.attempt;
             let wait = plan::backoff(state.policy.compensation, state.calls[step].tries, state.world.random());
             back_off(me, state, attempt, wait);
         }
@@ -352,15 +348,26 @@ pub(super) fn try_again_without_row(me: &ActorRef<SagaMsg>, state: &mut SagaStat
 
 /// Marks the saga FAILED if a compensation is stuck and no other call can go on.
 pub(super) fn mark_failed_if_stuck(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
-    // A call between two attempts goes on too: it is confirmed, or stuck itself within `attention_after`.
-    let goes_on = state.calls.iter().any(|call| call.state != CallState::Idle);
-    if state.write.is_some() || goes_on {
+    if state.write.is_some() {
         return;
     }
-    let Some(Stuck { step, detail, at_least, waits_for }) = state.stuck.take() else { return };
-    let step = &state.saga.definition.steps()[step].name;
+    let mut all_stuck: Vec<&Stuck> = Vec::new();
+    for call in &state.calls {
+        match &call.state {
+            CallState::Idle => {}
+            CallState::Stuck(stuck) => all_stuck.push(stuck),
+            // A call between two attempts goes on too: it is confirmed, or stuck itself within `attention_after`.
+            CallState::InFlight(_) | CallState::BackingOff(_) | CallState::Due(_) => return,
+        }
+    }
+    // Only one can be named: rather one whose recovery wakes the saga early.
+    let Some(named) = all_stuck.iter().max_by_key(|stuck| (stuck.waits_for.is_some(), stuck.at_least)) else { return };
+    let step = &state.saga.definition.steps()[named.attempt.step].name;
+    let Stuck { detail, waits_for, .. } = named;
     error!(saga.id = %state.saga.id, %step, %detail, "a compensation is not confirmed, the saga is marked FAILED: a person should look");
-    state.attention = Some(Mark::until_end(format!("{step} is not undone: {detail}")));
+    let at_least = all_stuck.iter().map(|stuck| stuck.at_least).max().unwrap_or_default();
+    let (mark, waits_for) = (Mark::until_end(format!("{step} is not undone: {detail}")), waits_for.clone());
+    state.attention = Some(mark);
     let marks = state.marks.count.saturating_add(1);
     let wake_in = state.policy.failed.after(marks, at_least, state.world.random());
     write(me, state, Change::MarkFailed { wake_in, marks, waits_for });
@@ -396,12 +403,15 @@ fn wait_for_retry(
     me.send_after(wait, move || SagaMsg::RetryDue(attempt));
 }
 
-/// Ends all back-offs early. Calls in flight are left alone.
+/// Ends all back-offs early, and repeats the compensations that are stuck. Calls in flight are left alone.
 pub(super) fn retry_now(state: &mut SagaState) {
     for call in &mut state.calls {
-        if let CallState::BackingOff(attempt) = call.state {
-            call.state = CallState::Due(attempt);
-        }
+        let attempt = match &call.state {
+            CallState::BackingOff(attempt) => *attempt,
+            CallState::Stuck(stuck) => stuck.attempt,
+            CallState::Idle | CallState::InFlight(_) | CallState::Due(_) => continue,
+        };
+        call.state = CallState::Due(attempt);
     }
 }
 
@@ -435,7 +445,11 @@ pub(super) fn call_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Resul
                     Direction::Compensating => compensate(me, state, step)?,
                 };
             }
-            CallState::Idle | CallState::InFlight(_) | CallState::BackingOff(_) | CallState::Due(_) => {}
+            CallState::Idle
+            | CallState::InFlight(_)
+            | CallState::BackingOff(_)
+            | CallState::Due(_)
+            | CallState::Stuck(_) => {}
         }
     }
     Ok(())

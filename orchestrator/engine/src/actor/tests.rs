@@ -30,12 +30,14 @@ fn refused() -> Outcome {
     Outcome::Refused(Failure::refused(409, "p", "no"))
 }
 
-/// An outcome after which the call is repeated after a minute at the earliest.
 fn come_back_later() -> Outcome {
+    come_back_in(Duration::from_secs(20))
+}
+
+/// An outcome after which the call is repeated after this time at the earliest.
+fn come_back_in(wait: Duration) -> Outcome {
     match unavailable() {
-        Outcome::Unknown(unknown) => {
-            Outcome::Unknown(Unknown { retry: Retry::After(Duration::from_secs(20)), ..unknown })
-        }
+        Outcome::Unknown(unknown) => Outcome::Unknown(Unknown { retry: Retry::After(wait), ..unknown }),
         outcome => outcome,
     }
 }
@@ -177,6 +179,38 @@ async fn a_requested_retry_ends_every_wait() {
     saga.actor.cast(SagaMsg::RetryNow).unwrap();
     assert_eq!(names(&saga.in_flight().await), BTreeSet::from(["a", "b"]));
     assert_eq!(before.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_requested_retry_repeats_a_stuck_compensation_while_another_branch_goes_on() {
+    let (mut saga, mut undoing) = turned_back(16).await;
+    let at_b = undoing.remove(0);
+    undoing.remove(0).1.give(unavailable());
+    for _ in 0..4 {
+        assert_eq!(saga.call(unavailable()).await, undo("a"));
+    }
+    assert_eq!(saga.in_flight().await.len(), 0, "a is stuck");
+    saga.actor.cast(SagaMsg::RetryNow).unwrap();
+    assert_eq!(saga.call(undone()).await, undo("a"));
+    at_b.1.give(undone());
+    assert_eq!(saga.write(DURABLE).await, "end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_with_several_stuck_compensations_sleeps_as_long_as_any_participant_asked() {
+    let (mut saga, mut undoing) = turned_back(16).await;
+    let at_b = undoing.remove(0);
+    undoing.remove(0).1.give(unavailable());
+    let longest = Duration::from_secs(120);
+    for outcome in [unavailable(), unavailable(), unavailable(), come_back_in(longest)] {
+        assert_eq!(saga.call(outcome).await, undo("a"));
+    }
+    at_b.1.give(unavailable());
+    for _ in 0..4 {
+        assert_eq!(saga.call(unavailable()).await, undo("b"));
+    }
+    let (write, _) = saga.writes.recv().await.unwrap();
+    assert!(matches!(&write.change, Change::MarkFailed { wake_in, .. } if *wake_in == longest), "{:?}", write.change);
 }
 
 #[tokio::test(start_paused = true)]

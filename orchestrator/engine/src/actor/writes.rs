@@ -139,7 +139,8 @@ pub(super) fn log_written(
                 "the row of a saga that has begun is missing: its effects are undone"
             );
             meters::row_is_gone();
-            undo_without_row(me, state, &write.change)
+            undo_without_row(me, state);
+            Ok(())
         }
         WriteReport::Lost | WriteReport::EndedOtherwise => {
             debug!(saga.id = %state.saga.id, "another owner has this saga now");
@@ -150,7 +151,7 @@ pub(super) fn log_written(
 
 /// Undoes the effects of a saga that the log has lost: left alone, they would have no saga. From here on nothing is
 /// written, and a compensation is tried until it is confirmed or this process ends.
-fn undo_without_row(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: &Change) -> Result<(), ActorProcessingErr> {
+fn undo_without_row(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
     state.row_is_gone = true;
     state.write = None;
     state.saga.progress().waiting_for.write = None;
@@ -159,10 +160,7 @@ fn undo_without_row(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: &Chan
     for waiter in state.waiters.drain(..).chain(state.leaving.drain(..)) {
         let _ = waiter.send(StartAnswer::RowGone(state.saga.id));
     }
-    if matches!(change, Change::MarkFailed { .. }) {
-        try_again_without_row(me, state);
-    }
-    Ok(())
+    try_again_without_row(me, state);
 }
 
 fn write_later(me: &ActorRef<SagaMsg>, state: &mut SagaState, reason: &str) {

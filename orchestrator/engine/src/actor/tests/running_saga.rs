@@ -94,7 +94,7 @@ impl RunningActor {
             attention_after_attempts: 5,
             attention_after: minute,
             begin_limit: minute,
-            failed: Sleep { min: minute, max: minute },
+            failed: Sleep { min: minute, max: 5 * minute },
         };
         let (write, writes) = mpsc::unbounded_channel();
         let (call, calls) = mpsc::unbounded_channel();
