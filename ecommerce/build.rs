@@ -34,10 +34,7 @@ fn main() {
     let revision: String = revision.as_deref().unwrap_or(UNKNOWN).chars().take(SHOWN).collect();
     // A time is shown as its day.
     let date = date.as_deref().and_then(|date| date.split('T').next()).unwrap_or(UNKNOWN);
-    let shown = match revision == UNKNOWN {
-        true => "revision unknown".to_owned(),
-        false => format!("{revision} {date}"),
-    };
+    let shown = if revision == UNKNOWN { "revision unknown".to_owned() } else { format!("{revision} {date}") };
     // Other names than those above: Cargo gives these to the tests too, which check whether a builder stated the
     // revision.
     println!("cargo:rustc-env=ECOMMERCE_BUILD_REVISION={revision}");

@@ -123,10 +123,7 @@ impl Settings {
     /// # Panics
     /// See [`Settings::service`].
     pub fn server_url(&self, name: &str) -> &SecretString {
-        match self.has_own_server(name) {
-            true => &self.service(name).database_url,
-            false => &self.database.url,
-        }
+        if self.has_own_server(name) { &self.service(name).database_url } else { &self.database.url }
     }
 
     /// Returns the key of [`Settings::server_url`], for messages.
@@ -134,10 +131,7 @@ impl Settings {
     /// # Panics
     /// See [`Settings::service`].
     pub fn server_key(&self, name: &str) -> String {
-        match self.has_own_server(name) {
-            true => format!("services.{name}.database_url"),
-            false => "database.url".to_owned(),
-        }
+        if self.has_own_server(name) { format!("services.{name}.database_url") } else { "database.url".to_owned() }
     }
 
     fn has_own_server(&self, name: &str) -> bool {
@@ -177,10 +171,7 @@ impl Settings {
 
     /// Returns whether failure settings may be changed while the system runs.
     pub fn fault_changes(&self) -> FaultChanges {
-        match self.is_production() && !self.faults.enabled {
-            true => FaultChanges::Refused,
-            false => FaultChanges::Allowed,
-        }
+        if self.is_production() && !self.faults.enabled { FaultChanges::Refused } else { FaultChanges::Allowed }
     }
 
     /// Returns whether the production profile was loaded. Operator endpoints without a token are off then.

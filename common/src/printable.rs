@@ -46,10 +46,7 @@ fn is_format(character: char) -> bool {
 fn replaced(text: &str, is_hidden: impl Fn(char) -> bool, escape: impl Fn(char) -> String) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        match is_hidden(character) {
-            true => shown.push_str(&escape(character)),
-            false => shown.push(character),
-        }
+        if is_hidden(character) { shown.push_str(&escape(character)) } else { shown.push(character) }
     }
     shown
 }

@@ -138,18 +138,12 @@ pub fn logs_are_json() -> bool {
 
 /// Writes a text for the user to standard error; as a log line if the log is for machines.
 pub fn notice(text: &str) {
-    match logs_are_json() {
-        true => tracing::info!("{text}"),
-        false => console::complain(text),
-    }
+    if logs_are_json() { tracing::info!("{text}") } else { console::complain(text) }
 }
 
 /// Warns about a setting that should have another value.
 pub fn warning(text: &str) {
-    match logs_are_json() {
-        true => tracing::warn!("{text}"),
-        false => console::complain(&format!("warning: {text}")),
-    }
+    if logs_are_json() { tracing::warn!("{text}") } else { console::complain(&format!("warning: {text}")) }
 }
 
 /// Returns the renderer of this process's metrics; the first call sets it up. Counters and histograms created before

@@ -61,12 +61,13 @@ impl Audit {
         let report = report(settings, self.data_dir, run, limits).await?;
         let (clean, complete) = (report.is_clean(), report.is_complete());
         let format = self.output.format();
-        match format.is_document() {
-            true => format.print(
+        if format.is_document() {
+            format.print(
                 &serde_json::to_string_pretty(&Document { cell, clean, complete, report: &report })
                     .map_err(|error| Failure::broken("the report", &error))?,
-            )?,
-            false => output::print(&shown(&report))?,
+            )?
+        } else {
+            output::print(&shown(&report))?
         };
         Ok(if clean && complete { Ended::Done } else { Ended::Refused })
     }

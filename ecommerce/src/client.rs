@@ -242,9 +242,10 @@ impl Answer {
         shown: impl FnOnce(T, &View) -> String,
     ) -> Result<(), Failure> {
         let body: T = self.read()?;
-        match format.is_document() {
-            true => format.print(&self.body)?,
-            false => output::print(&shown(body, &self.view(format)))?,
+        if format.is_document() {
+            format.print(&self.body)?
+        } else {
+            output::print(&shown(body, &self.view(format)))?
         };
         Ok(())
     }

@@ -63,11 +63,11 @@ impl Conformance {
             file.write(&conformance::junit(&report))?;
         }
         printed?;
-        match format.is_document() {
-            true => format.print(
-                &serde_json::to_string_pretty(&report).map_err(|error| Failure::broken("the report", &error))?,
-            )?,
-            false => output::print(&summary(&report))?,
+        if format.is_document() {
+            format
+                .print(&serde_json::to_string_pretty(&report).map_err(|error| Failure::broken("the report", &error))?)?
+        } else {
+            output::print(&summary(&report))?
         };
         Ok(if report.conforms { Ended::Done } else { Ended::Refused })
     }

@@ -72,9 +72,10 @@ pub async fn run(
         let started = Instant::now();
         let is_first_violated = rules.first().is_some_and(|first| first.outcome == Outcome::Violated);
         let record = service.record();
-        let judged = match is_first_violated {
-            true => Err(Broken::Skipped(format!("{} is violated", Rule::FirstAnswer.name()))),
-            false => rule.judge(&service, &record, restart).await,
+        let judged = if is_first_violated {
+            Err(Broken::Skipped(format!("{} is violated", Rule::FirstAnswer.name())))
+        } else {
+            rule.judge(&service, &record, restart).await
         };
         let report = RuleReport::new(rule, judged, record, started.elapsed());
         finished(&report);

@@ -255,8 +255,9 @@ fn wait_out_transitions(folder: &DataFolder) -> Result<Option<Running>, Embedded
         Found::InTransition => Ok(false),
         Found::Nothing => Ok(true),
     })?;
-    match settled {
-        true => Ok(ready),
-        false => Err(EmbeddedError::NotReady { waited_s: START_WAIT.as_secs(), log_file: folder.log_file() }),
+    if settled {
+        Ok(ready)
+    } else {
+        Err(EmbeddedError::NotReady { waited_s: START_WAIT.as_secs(), log_file: folder.log_file() })
     }
 }

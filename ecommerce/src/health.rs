@@ -46,10 +46,7 @@ impl Health {
                     Ok(_) => self.output.tell(&body),
                     Err(_) => output::tell(&output::printable(body.trim_end())),
                 }
-                Ok(match status.is_success() {
-                    true => Ended::Done,
-                    false => Ended::Refused,
-                })
+                Ok(if status.is_success() { Ended::Done } else { Ended::Refused })
             }
             Err(reason) => {
                 let reason: String = reason;

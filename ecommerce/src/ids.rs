@@ -51,11 +51,12 @@ pub(crate) fn saga_id(text: &str) -> Result<SagaId, String> {
     }
     let digits: String = text.trim_start_matches('…').chars().filter(|character| *character != '-').collect();
     let is_part = (SHORTEST..DIGITS).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    match is_part {
-        true => Ok(SagaId::Part(digits.to_ascii_lowercase())),
-        false => Err(format!(
+    if is_part {
+        Ok(SagaId::Part(digits.to_ascii_lowercase()))
+    } else {
+        Err(format!(
             "expected an id as `ecommerce list` shows it, or at least {SHORTEST} digits of its beginning or end"
-        )),
+        ))
     }
 }
 

@@ -126,9 +126,10 @@ fn shown(inspection: Inspection, view: &View) -> String {
     if !steps.is_empty() {
         tables.extend(steps::tables(steps, takeovers, view));
     }
-    tables.push(match decisions.is_empty() {
-        true => "no participant of this saga offers a journal".to_owned(),
-        false => output::table(header, decisions),
+    tables.push(if decisions.is_empty() {
+        "no participant of this saga offers a journal".to_owned()
+    } else {
+        output::table(header, decisions)
     });
     tables.join("\n")
 }

@@ -59,9 +59,10 @@ impl List {
 fn shown(page: Page<Saga>, view: &View) -> String {
     let extent = page.extent();
     // Most systems run purchases only, whose definition says nothing then.
-    let table = match view.is_wide() || page.rows.iter().any(|saga| saga.user_id.is_none()) {
-        true => with_definitions(page.rows, view),
-        false => of_purchases(page.rows, view),
+    let table = if view.is_wide() || page.rows.iter().any(|saga| saga.user_id.is_none()) {
+        with_definitions(page.rows, view)
+    } else {
+        of_purchases(page.rows, view)
     };
     format!("{table}\n{extent}")
 }

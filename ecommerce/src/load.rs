@@ -128,10 +128,7 @@ impl Load {
         if let Some(file) = self.report_file() {
             file.prepare()?;
         }
-        let stock = match self.no_restock {
-            true => "unchanged".to_owned(),
-            false => participants.restock(self.sagas.get()).await,
-        };
+        let stock = if self.no_restock { "unchanged".to_owned() } else { participants.restock(self.sagas.get()).await };
         let faults = participants.faults().await;
         let signals = Signals::listen(Hangup::Stops, Duration::ZERO)?;
         let work = run::Work {
@@ -151,10 +148,7 @@ impl Load {
                 output::tell(&format!("report: {report}"));
             }
         }
-        let audited = match self.is_audited(&participants, &signals) {
-            true => Some(self.audit(settings).await?),
-            false => None,
-        };
+        let audited = if self.is_audited(&participants, &signals) { Some(self.audit(settings).await?) } else { None };
         if self.target.output.is_document() {
             self.target.output.tell(&summary.json(written.as_ref().ok().cloned().flatten(), audited.as_ref())?);
         }

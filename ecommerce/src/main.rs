@@ -197,9 +197,10 @@ fn main() -> ExitCode {
     let code = match ended {
         Ok(ended) => ended.code(),
         Err(failure) => {
-            match is_service && telemetry::logs_are_json() {
-                true => tracing::error!("{failure}"),
-                false => output::error(&failure),
+            if is_service && telemetry::logs_are_json() {
+                tracing::error!("{failure}")
+            } else {
+                output::error(&failure)
             }
             failure.code()
         }

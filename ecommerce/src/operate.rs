@@ -93,9 +93,10 @@ async fn post(target: &Target, path: &[&str], body: Option<String>, expected: St
         return Err(answer.into_failure());
     }
     let said = answer.read()?;
-    match target.output.is_document() {
-        true => target.output.tell(&answer.body),
-        false => output::tell(&sentence(said)),
+    if target.output.is_document() {
+        target.output.tell(&answer.body)
+    } else {
+        output::tell(&sentence(said))
     }
     Ok(Ended::Done)
 }

@@ -49,10 +49,7 @@ pub(crate) fn print(text: &str) -> Result<Reader, Failure> {
 /// the exit code carries the outcome too, and a caller that took the error for a failure might repeat the work.
 pub(crate) fn tell(text: &str) {
     if let Err(failure) = print(text) {
-        match telemetry::logs_are_json() {
-            true => tracing::error!("{failure}"),
-            false => error(&failure),
-        }
+        if telemetry::logs_are_json() { tracing::error!("{failure}") } else { error(&failure) }
     }
 }
 
@@ -89,10 +86,7 @@ pub(crate) fn error(failure: &Failure) {
     if errors_are_json() {
         return console::complain(&printable_json(&failure.to_json()));
     }
-    let label = match is_colourful(io::stderr().is_terminal()) {
-        true => "\u{1b}[1;31merror:\u{1b}[0m",
-        false => "error:",
-    };
+    let label = if is_colourful(io::stderr().is_terminal()) { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
     console::complain(&format!("{label} {}", printable_lines(&in_plain_words(&failure.to_string()))));
 }
 
@@ -140,10 +134,7 @@ pub(crate) fn tinted(text: &str, tint: Tint) -> String {
         Tint::Good => 32,
         Tint::Bad => 31,
     };
-    match has_colours() {
-        true => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-        false => text.to_owned(),
-    }
+    if has_colours() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
 /// Returns the color of a state, for tables and as a terminal code; `None` if colors are off.

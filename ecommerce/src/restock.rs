@@ -34,9 +34,10 @@ pub(crate) struct Restock {
 }
 
 fn key(text: &str) -> Result<String, String> {
-    match text.trim().is_empty() {
-        true => Err(format!("expected 1 to {} characters, not blank", key_limit("1"))),
-        false => Ok(text.to_owned()),
+    if text.trim().is_empty() {
+        Err(format!("expected 1 to {} characters, not blank", key_limit("1")))
+    } else {
+        Ok(text.to_owned())
     }
 }
 
@@ -64,9 +65,10 @@ impl Restock {
         }
         let settings = self.configuration.load()?;
         let participants = Participants::of(&self.target, &settings)?;
-        let products = match self.products.is_empty() {
-            true => participants.products().await.map_err(Failure::Broken)?,
-            false => self.products,
+        let products = if self.products.is_empty() {
+            participants.products().await.map_err(Failure::Broken)?
+        } else {
+            self.products
         };
         if let Some(key) = &self.key {
             check_length(key, &products)?;

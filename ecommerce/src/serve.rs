@@ -63,9 +63,10 @@ impl Serve {
         let settings = Arc::new(settings);
         let threads = Threads::start(&settings, 1)?;
         let running = threads.run(service, settings, listener, Transport::network(), signals.shutdown.clone()).await?;
-        match telemetry::logs_are_json() {
-            true => info!(service, url = %format_args!("http://{address}"), "the service is running"),
-            false => output::tell(&format!("{service} http://{address}")),
+        if telemetry::logs_are_json() {
+            info!(service, url = %format_args!("http://{address}"), "the service is running")
+        } else {
+            output::tell(&format!("{service} http://{address}"))
         }
         service_manager::ready(service, address, &signals.shutdown);
         tokio::select! {

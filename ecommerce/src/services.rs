@@ -102,9 +102,10 @@ impl Threads {
         let started = async move {
             // Registers the listener with this runtime.
             let listener = TcpListener::from_std(listener)?;
-            match service == orchestrator::SERVICE {
-                true => Ok(orchestrator::start(settings, listener, transport, shutdown).await?),
-                false => Ok(domain_services::start(service, settings, listener, transport, shutdown).await?),
+            if service == orchestrator::SERVICE {
+                Ok(orchestrator::start(settings, listener, transport, shutdown).await?)
+            } else {
+                Ok(domain_services::start(service, settings, listener, transport, shutdown).await?)
             }
         };
         let Some(runtime) = &self.runtime else { return Err(Failure::Broken(not_started)) };
@@ -160,27 +161,26 @@ async fn wait_for_server(settings: &Settings, service: &str) -> Result<(), DbErr
         db::wait_for(server, None, start_wait).await?;
         return db::check_pooling(server, None).await;
     }
-    match database_password.expose_secret().is_empty() {
-        true => db::wait_for(server, None, start_wait).await,
-        false => db::wait_for(&settings.database_url(service), Some(database), start_wait).await,
+    if database_password.expose_secret().is_empty() {
+        db::wait_for(server, None, start_wait).await
+    } else {
+        db::wait_for(&settings.database_url(service), Some(database), start_wait).await
     }
 }
 
 async fn migrate_one(settings: &Settings, service: &str, others: OtherPrograms) -> Result<db::Migrated, DbError> {
     let server = settings.server_url(service);
     let ServiceSettings { database, database_password, .. } = settings.service(service);
-    match database_password.expose_secret().is_empty() {
-        true => db::ensure_database(server, database).await?,
-        false => db::ensure_owned_database(server, database, database_password).await?,
+    if database_password.expose_secret().is_empty() {
+        db::ensure_database(server, database).await?
+    } else {
+        db::ensure_owned_database(server, database, database_password).await?
     }
     db::migrate(&settings.database_url(service), database, migrations(service), others).await
 }
 
 fn migrations(service: &str) -> Runner {
-    match service == orchestrator::SERVICE {
-        true => orchestrator::migrations(),
-        false => domain_services::migrations(service),
-    }
+    if service == orchestrator::SERVICE { orchestrator::migrations() } else { domain_services::migrations(service) }
 }
 
 /// Makes failures of a service's database, which name the service and the key of the URL.

@@ -91,10 +91,7 @@ impl Signals {
 
     /// Returns the outcome of a command that ran until a signal.
     pub(crate) fn ended(&self) -> Ended {
-        match self.force.is_cancelled() {
-            true => Ended::Forced,
-            false => Ended::Done,
-        }
+        if self.force.is_cancelled() { Ended::Forced } else { Ended::Done }
     }
 }
 

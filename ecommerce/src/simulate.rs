@@ -118,9 +118,10 @@ impl Simulate {
         let outcome = self.try_all(&plan)?;
         let took = started.elapsed();
         let format = self.output.format();
-        match format.is_document() {
-            true => format.print(&self.document(&outcome, took)?)?,
-            false => output::print(&self.shown(&plan, &outcome, took)?)?,
+        if format.is_document() {
+            format.print(&self.document(&outcome, took)?)?
+        } else {
+            output::print(&self.shown(&plan, &outcome, took)?)?
         };
         Ok(if outcome.failures.is_empty() { Ended::Done } else { Ended::Refused })
     }

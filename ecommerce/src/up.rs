@@ -75,10 +75,7 @@ impl Up {
             settings.orchestrator.node_id = NODE_ID.to_owned();
         }
         let format = if self.json { MessageFormat::Json } else { MessageFormat::Text };
-        let hangup = match settings.profile == PRODUCTION {
-            true => Hangup::IsIgnored,
-            false => Hangup::Stops,
-        };
+        let hangup = if settings.profile == PRODUCTION { Hangup::IsIgnored } else { Hangup::Stops };
         let signals = Signals::listen(hangup, Duration::from_millis(settings.http.drain_delay_ms))?;
         open_files::fit(&mut settings, SERVICES.len());
         let bound = bind_all(&mut settings).await?;
@@ -181,10 +178,7 @@ fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database,
         "open the dashboard in a browser, or try in another terminal:\n  ecommerce order --user me --amount 9.99{}\n  \
          curl -X POST {front}/saga/transaction -H 'content-type: application/json' -d \
          '{{\"user_id\":\"user-123\",\"amount\":99.99}}'",
-        match front.ends_with(":8000") {
-            true => String::new(),
-            false => format!(" --target {front}"),
-        }
+        if front.ends_with(":8000") { String::new() } else { format!(" --target {front}") }
     ));
     lines.push("Ctrl-C stops".to_owned());
     lines.join("\n")

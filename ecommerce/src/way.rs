@@ -15,10 +15,7 @@ pub(crate) fn straight() -> ClientBuilder {
 
 /// Makes a client builder for a server.
 pub(crate) fn to(server: &Url) -> ClientBuilder {
-    match is_loopback(server.as_str()) {
-        true => straight(),
-        false => http_client(),
-    }
+    if is_loopback(server.as_str()) { straight() } else { http_client() }
 }
 
 /// Returns a phrase that names the proxy for a server, to follow the address; empty without one. A password in the
@@ -42,9 +39,10 @@ pub(crate) fn address(text: &str) -> Result<Url, String> {
     }
     let with_scheme = format!("http://{text}");
     let begins_with_host = text.starts_with(|first: char| first.is_alphanumeric() || first == '[');
-    match begins_with_host && !text.contains("://") && Url::parse(&with_scheme).is_ok() {
-        true => Err(format!("expected an address with http:// or https:// before it, such as {with_scheme}")),
-        false => Err("expected an address such as http://127.0.0.1:8000 or https://shop.example".to_owned()),
+    if begins_with_host && !text.contains("://") && Url::parse(&with_scheme).is_ok() {
+        Err(format!("expected an address with http:// or https:// before it, such as {with_scheme}"))
+    } else {
+        Err("expected an address such as http://127.0.0.1:8000 or https://shop.example".to_owned())
     }
 }
 

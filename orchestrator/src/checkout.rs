@@ -284,9 +284,10 @@ fn read_product(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::E
     }
     let Chosen { product_id } = serde_json::from_slice(body)?;
     let asked = Order::of_input(&context.input).product_id;
-    match asked.is_none_or(|asked| asked.as_str().parse() == Ok(product_id)) {
-        true => Ok(Outputs::one(output::PRODUCT_ID, product_id.to_string())),
-        false => Err(of_another("product")),
+    if asked.is_none_or(|asked| asked.as_str().parse() == Ok(product_id)) {
+        Ok(Outputs::one(output::PRODUCT_ID, product_id.to_string()))
+    } else {
+        Err(of_another("product"))
     }
 }
 
@@ -327,9 +328,10 @@ fn read_stock(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::Err
         remaining_quantity: i64,
     }
     let taken: Taken = serde_json::from_slice(body)?;
-    match taken.product_id.as_str() == product(context) {
-        true => Ok(Outputs::one(output::REMAINING_QUANTITY, taken.remaining_quantity.to_string())),
-        false => Err(of_another("product")),
+    if taken.product_id.as_str() == product(context) {
+        Ok(Outputs::one(output::REMAINING_QUANTITY, taken.remaining_quantity.to_string()))
+    } else {
+        Err(of_another("product"))
     }
 }
 
@@ -360,10 +362,7 @@ fn read_undone(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::Er
 }
 
 fn is_ours(context: &Context, transaction_id: SagaId) -> Result<(), serde_json::Error> {
-    match transaction_id == context.saga_id {
-        true => Ok(()),
-        false => Err(of_another("transaction")),
-    }
+    if transaction_id == context.saga_id { Ok(()) } else { Err(of_another("transaction")) }
 }
 
 fn of_another(what: &str) -> serde_json::Error {

@@ -224,9 +224,12 @@ impl Registry {
     pub(crate) fn resolve(&self, name: &str, version: Option<i32>) -> Result<Arc<Given>, NotFound> {
         let given = self.given.load();
         if let Some(version) = version {
-            let missing = || match given.keys().any(|(known, _)| known == name) {
-                true => NotFound::Version(name.to_owned(), version),
-                false => NotFound::Name(name.to_owned()),
+            let missing = || {
+                if given.keys().any(|(known, _)| known == name) {
+                    NotFound::Version(name.to_owned(), version)
+                } else {
+                    NotFound::Name(name.to_owned())
+                }
             };
             return given.get(&(SmolStr::new(name), version)).cloned().ok_or_else(missing);
         }

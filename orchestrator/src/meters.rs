@@ -152,9 +152,10 @@ impl ClientMeters {
     pub(crate) fn attempted(&mut self, attempted: Attempted) {
         let Attempted { mut step, kind, outcome, took } = attempted;
         if !self.steps.contains(&step) {
-            match self.steps.len() < MAX_SHOWN {
-                true => drop(self.steps.insert(step.clone())),
-                false => step = SmolStr::new_static(OTHER_STEPS),
+            if self.steps.len() < MAX_SHOWN {
+                self.steps.insert(step.clone());
+            } else {
+                step = SmolStr::new_static(OTHER_STEPS);
             }
         }
         let participant = &self.participant;

@@ -93,9 +93,10 @@ impl Neighbours {
     /// # Errors
     /// 404 if it does not.
     pub(crate) fn demand_on(&self) -> Result<(), ApiError> {
-        match self.is_on {
-            true => Ok(()),
-            false => Err(ApiError::typed_not_found("off", "this route is disabled; ui.services = true enables it")),
+        if self.is_on {
+            Ok(())
+        } else {
+            Err(ApiError::typed_not_found("off", "this route is disabled; ui.services = true enables it"))
         }
     }
 

@@ -91,10 +91,7 @@ impl ApiDescription {
         if schema.is_null() {
             return Err(format!("a body of {media_type:?} is not described for {}", answer.status));
         }
-        match media_type.ends_with("json") {
-            true => self.validate(schema, &answer.json()),
-            false => Ok(()),
-        }
+        if media_type.ends_with("json") { self.validate(schema, &answer.json()) } else { Ok(()) }
     }
 
     /// Returns whether a path and its method are described.

@@ -137,13 +137,12 @@ fn folder() -> &'static Path {
     static FOLDER: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     FOLDER.get_or_init(|| {
         let target = target();
-        let folder = match are_we_root() && !is_open_to_all(&target) {
-            false => target.join("test-postgres"),
-            true => {
-                let mut key = DefaultHasher::new();
-                target.hash(&mut key);
-                std::env::temp_dir().join(format!("ecommerce-test-postgres-{:016x}", key.finish()))
-            }
+        let folder = if are_we_root() && !is_open_to_all(&target) {
+            let mut key = DefaultHasher::new();
+            target.hash(&mut key);
+            std::env::temp_dir().join(format!("ecommerce-test-postgres-{:016x}", key.finish()))
+        } else {
+            target.join("test-postgres")
         };
         fs::create_dir_all(&folder).expect("the folder of the test server can be made");
         fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("its owner may open it");

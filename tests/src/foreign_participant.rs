@@ -292,9 +292,10 @@ impl Shared {
         let is_refused = body["city"] == REFUSED_CITY;
         let is_lucky =
             self.is(Fault::DecidesAgain) && state.journal.contains_key(saga) && state.decisions.is_multiple_of(2);
-        let (status, reply) = match is_refused && !is_lucky {
-            true => (409, json!({ "error": "no airport" })),
-            false => (200, json!({ "booking_id": state.insert(saga) })),
+        let (status, reply) = if is_refused && !is_lucky {
+            (409, json!({ "error": "no airport" }))
+        } else {
+            (200, json!({ "booking_id": state.insert(saga) }))
         };
         Entry { contents: body["city"].clone(), status, reply, found: None }
     }

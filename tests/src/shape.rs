@@ -28,10 +28,13 @@ pub fn compare(actual: &Value, expected: &Value) -> Result<(), String> {
 
 fn compare_at(place: &str, actual: &Value, expected: &Value) -> Result<(), String> {
     match (actual, expected) {
-        (_, Value::String(kind)) if kind.starts_with('<') && kind.ends_with('>') => match is_of_kind(actual, kind) {
-            true => Ok(()),
-            false => Err(format!("{place}: {actual} is no {kind}")),
-        },
+        (_, Value::String(kind)) if kind.starts_with('<') && kind.ends_with('>') => {
+            if is_of_kind(actual, kind) {
+                Ok(())
+            } else {
+                Err(format!("{place}: {actual} is no {kind}"))
+            }
+        }
         (Value::Object(actual), Value::Object(expected)) => {
             for (name, value) in actual {
                 let expected = expected.get(name).ok_or_else(|| format!("{place}.{name} is not expected"))?;

@@ -142,11 +142,10 @@ pub(super) fn check_variables(
     for (key, variable, file) in files.into_iter().filter(|(_, _, file)| !file.is_empty()) {
         let place = format!("environment variable {variable}");
         let is_given = layer.0.get(&key).is_some_and(|given| given.kind != ValueKind::String(String::new()));
-        let secret = match is_given {
-            true => {
-                Err(format!("is set twice, expected either {} or {variable}", &variable[..variable.len() - FILE.len()]))
-            }
-            false => read_secret(file),
+        let secret = if is_given {
+            Err(format!("is set twice, expected either {} or {variable}", &variable[..variable.len() - FILE.len()]))
+        } else {
+            read_secret(file)
         };
         match secret {
             Ok(secret) => drop(layer.0.insert(key, Value::new(Some(&place), secret))),

@@ -44,10 +44,7 @@ pub struct ConfigErrors(Vec<ConfigProblem>);
 impl ConfigErrors {
     /// Returns `Err` with the problems, `Ok` if there are none.
     pub(super) fn unless_none(problems: Vec<ConfigProblem>) -> Result<(), Self> {
-        match problems.is_empty() {
-            true => Ok(()),
-            false => Err(Self(problems)),
-        }
+        if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
     }
 
     /// Returns every problem, in the order of the layers.

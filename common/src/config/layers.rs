@@ -68,10 +68,7 @@ fn syntax_error(message: &str) -> String {
     let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
     let headline = lines.next().unwrap_or("not readable");
     let explanation: Vec<&str> = lines.filter(|line| !line.contains('|')).collect();
-    match explanation.is_empty() {
-        true => headline.to_owned(),
-        false => format!("{headline}: {}", explanation.join("; ")),
-    }
+    if explanation.is_empty() { headline.to_owned() } else { format!("{headline}: {}", explanation.join("; ")) }
 }
 
 /// Flattens tables into dotted keys; empty tables are dropped.

@@ -142,8 +142,5 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     if RESERVED.contains(&name) {
         return Err("is reserved, expected another name for a participant of your own".to_owned());
     }
-    match is_name(name) {
-        true => Ok(()),
-        false => Err(format!("cannot be a name, expected {FORM}")),
-    }
+    if is_name(name) { Ok(()) } else { Err(format!("cannot be a name, expected {FORM}")) }
 }

@@ -25,10 +25,7 @@ pub(super) fn check(profile: &str, program: Program, effective: &Layer, findings
     }
     Rules { effective, problems: &mut findings.problems }.check(profile, program);
     let weak = weak_tokens(effective);
-    match profile == PRODUCTION {
-        true => findings.problems.extend(weak),
-        false => findings.warnings.extend(weak),
-    }
+    if profile == PRODUCTION { findings.problems.extend(weak) } else { findings.warnings.extend(weak) }
 }
 
 /// Returns the tokens of `[auth]` that are set: key, value and text.

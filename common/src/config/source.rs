@@ -110,9 +110,10 @@ impl ConfigSource {
     pub fn log_format(&self) -> LogFormat {
         let (effective, _) = self.layers(Program::Tool, self.read_files());
         let format = effective.0.get("telemetry.format").map(|value| &value.kind);
-        match format.is_some_and(|format| *format == ValueKind::String("json".to_owned())) {
-            true => LogFormat::Json,
-            false => LogFormat::Text,
+        if format.is_some_and(|format| *format == ValueKind::String("json".to_owned())) {
+            LogFormat::Json
+        } else {
+            LogFormat::Text
         }
     }
 
@@ -232,10 +233,7 @@ impl ConfigSource {
             Some(near) => format!(" (did you mean {near}?)"),
             None => String::new(),
         };
-        let found = match known.is_empty() {
-            true => "none".to_owned(),
-            false => known.join(", "),
-        };
+        let found = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let place = self.dir.as_ref().map_or("built-in profiles".to_owned(), |dir| dir.display().to_string());
         ConfigProblem::new("profile", place, format!("{:?} is unknown{hint}, profiles found: {found}", self.profile))
     }

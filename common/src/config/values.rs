@@ -52,9 +52,10 @@ pub(super) fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
         (["orchestrator", "cells", _, "url"], ValueKind::String(url)) => check_service_url(url),
         (["dtm", "allowed_urls"], ValueKind::Array(urls)) => urls.iter().try_for_each(|url| {
             let url = url.clone().into_string().unwrap_or_default();
-            match url.is_empty() {
-                true => Err("has \"\", expected prefixes of URLs such as \"http://payments:8080/api\"".to_owned()),
-                false => check_url(&url, &["http", "https"], "http://payments:8080/api"),
+            if url.is_empty() {
+                Err("has \"\", expected prefixes of URLs such as \"http://payments:8080/api\"".to_owned())
+            } else {
+                check_url(&url, &["http", "https"], "http://payments:8080/api")
             }
         }),
         (["telemetry", "filter"], ValueKind::String(filter)) => match EnvFilter::try_new(filter) {
@@ -71,15 +72,21 @@ pub(super) fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
         (["telemetry", "traces_sampler"], ValueKind::String(name)) => one_of(name, &SAMPLERS),
         (["telemetry", "otlp_headers"], ValueKind::String(text)) => headers(text).map(drop),
         (["telemetry", "resource_attributes"], ValueKind::String(list)) => pairs(list).map(drop),
-        (["telemetry", "otlp_sample_ratio"], ValueKind::Float(ratio)) => match (0.0..=1.0).contains(ratio) {
-            true => Ok(()),
-            false => Err(format!("is {ratio}, expected a ratio from 0 to 1")),
-        },
+        (["telemetry", "otlp_sample_ratio"], ValueKind::Float(ratio)) => {
+            if (0.0..=1.0).contains(ratio) {
+                Ok(())
+            } else {
+                Err(format!("is {ratio}, expected a ratio from 0 to 1"))
+            }
+        }
         (["faults", _, _, "latency_ms", _], ValueKind::I64(ms)) => within(*ms, 0, MAX_LATENCY_MS as i64),
-        (["faults", ..], ValueKind::Float(rate)) => match (0.0..=1.0).contains(rate) {
-            true => Ok(()),
-            false => Err(format!("is {rate}, expected a rate from 0 to 1")),
-        },
+        (["faults", ..], ValueKind::Float(rate)) => {
+            if (0.0..=1.0).contains(rate) {
+                Ok(())
+            } else {
+                Err(format!("is {rate}, expected a rate from 0 to 1"))
+            }
+        }
         (path, ValueKind::I64(number)) => {
             let (min, max) = range(path);
             within(*number, min, max)
@@ -99,14 +106,12 @@ const SAMPLERS: [&str; 6] = [
 ];
 
 fn one_of(name: &str, names: &[&str]) -> Result<(), String> {
-    match names.contains(&name) {
-        true => Ok(()),
-        false => {
-            let names: Vec<String> =
-                names.iter().filter(|name| !name.is_empty()).map(|name| format!("{name:?}")).collect();
-            let (last, others) = names.split_last().expect("there is a name");
-            Err(format!("is {name:?}, expected {} or {last}", others.join(", ")))
-        }
+    if names.contains(&name) {
+        Ok(())
+    } else {
+        let names: Vec<String> = names.iter().filter(|name| !name.is_empty()).map(|name| format!("{name:?}")).collect();
+        let (last, others) = names.split_last().expect("there is a name");
+        Err(format!("is {name:?}, expected {} or {last}", others.join(", ")))
     }
 }
 
@@ -143,9 +148,10 @@ fn range(path: &[&str]) -> (i64, i64) {
 }
 
 fn within(number: i64, min: i64, max: i64) -> Result<(), String> {
-    match (min..=max).contains(&number) {
-        true => Ok(()),
-        false => Err(format!("is {number}, expected a whole number from {min} to {max}")),
+    if (min..=max).contains(&number) {
+        Ok(())
+    } else {
+        Err(format!("is {number}, expected a whole number from {min} to {max}"))
     }
 }
 
@@ -154,24 +160,27 @@ fn within(number: i64, min: i64, max: i64) -> Result<(), String> {
 /// # Errors
 /// It has characters that no header may have.
 pub fn check_token(token: &str) -> Result<(), String> {
-    match token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(()),
-        false => Err("cannot be sent in a header, expected visible ASCII characters without spaces".to_owned()),
+    if token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err("cannot be sent in a header, expected visible ASCII characters without spaces".to_owned())
     }
 }
 
 fn check_database_url(url: &str) -> Result<(), String> {
-    match url.is_empty() {
-        true => Ok(()),
-        false => crate::db::check_url(url)
-            .map_err(|reason| format!("cannot be used: {reason}; expected postgres://user:password@host:port/")),
+    if url.is_empty() {
+        Ok(())
+    } else {
+        crate::db::check_url(url)
+            .map_err(|reason| format!("cannot be used: {reason}; expected postgres://user:password@host:port/"))
     }
 }
 
 fn check_password(password: &str) -> Result<(), String> {
-    match password.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(()),
-        false => Err("cannot be sent, expected visible ASCII characters without spaces".to_owned()),
+    if password.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err("cannot be sent, expected visible ASCII characters without spaces".to_owned())
     }
 }
 
@@ -182,17 +191,15 @@ fn check_service_url(url: &str) -> Result<(), String> {
 
 /// The text before the @ may be a password, so a URL with an @ is refused without being shown.
 fn check_no_user(url: &str) -> Result<(), String> {
-    match url.contains('@') {
-        true => Err("has a user or an @, expected an address without them".to_owned()),
-        false => Ok(()),
-    }
+    if url.contains('@') { Err("has a user or an @, expected an address without them".to_owned()) } else { Ok(()) }
 }
 
 fn check_url(url: &str, schemes: &[&str], expected: &str) -> Result<(), String> {
     check_no_user(url)?;
-    match url.is_empty() || address(url, schemes).is_some_and(|uri| uri.query().is_none()) {
-        true => Ok(()),
-        false => Err(format!("is {url:?}, expected an address such as {expected}")),
+    if url.is_empty() || address(url, schemes).is_some_and(|uri| uri.query().is_none()) {
+        Ok(())
+    } else {
+        Err(format!("is {url:?}, expected an address such as {expected}"))
     }
 }
 
@@ -210,11 +217,12 @@ fn check_trace_url(url: &str) -> Result<(), String> {
     let (_, after_scheme) = url.split_once("//").unwrap_or_default();
     check_no_user(after_scheme.split(['/', '?', '#']).next().unwrap_or_default())?;
     let example = url.replace(TRACE_ID, &"0".repeat(32));
-    match url.is_empty() || (url.contains(TRACE_ID) && address(&example, &["http", "https"]).is_some()) {
-        true => Ok(()),
-        false => Err(format!(
+    if url.is_empty() || (url.contains(TRACE_ID) && address(&example, &["http", "https"]).is_some()) {
+        Ok(())
+    } else {
+        Err(format!(
             "is {url:?}, expected an address with {TRACE_ID} in it, such as http://localhost:16686/trace/{TRACE_ID}"
-        )),
+        ))
     }
 }
 
@@ -228,9 +236,10 @@ fn check_origin(origin: &Value) -> Result<(), String> {
             && !text.ends_with('/')
             && uri.query().is_none()
     };
-    match text == "*" || text.parse().is_ok_and(is_origin) {
-        true => Ok(()),
-        false => Err(format!("has {text:?}, expected origins such as https://shop.example, or *")),
+    if text == "*" || text.parse().is_ok_and(is_origin) {
+        Ok(())
+    } else {
+        Err(format!("has {text:?}, expected origins such as https://shop.example, or *"))
     }
 }
 
@@ -245,18 +254,18 @@ fn check_network(network: &Value) -> Result<(), String> {
 fn check_database_name(name: &str) -> Result<(), String> {
     let starts_well = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
     let reads_well = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    match starts_well && reads_well && name.len() <= MAX_DATABASE_NAME {
-        true => Ok(()),
-        false => {
-            Err(format!("is {name:?}, expected lowercase letters, digits and underscores, at most {MAX_DATABASE_NAME}"))
-        }
+    if starts_well && reads_well && name.len() <= MAX_DATABASE_NAME {
+        Ok(())
+    } else {
+        Err(format!("is {name:?}, expected lowercase letters, digits and underscores, at most {MAX_DATABASE_NAME}"))
     }
 }
 
 fn check_node_id(id: &str) -> Result<(), String> {
-    match id.chars().count() <= 100 && id.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(()),
-        false => Err(format!("is {id:?}, expected at most 100 visible ASCII characters without spaces, or none")),
+    if id.chars().count() <= 100 && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(format!("is {id:?}, expected at most 100 visible ASCII characters without spaces, or none"))
     }
 }
 

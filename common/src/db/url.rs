@@ -118,10 +118,7 @@ impl Parts {
             self.own.insert(key.to_owned(), value()?);
             return Ok(true);
         }
-        match LEFT.contains(&key) {
-            true => Ok(false),
-            false => Err(format!("the key {key} is unknown or not supported")),
-        }
+        if LEFT.contains(&key) { Ok(false) } else { Err(format!("the key {key} is unknown or not supported")) }
     }
 }
 

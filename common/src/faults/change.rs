@@ -47,10 +47,7 @@ pub(super) fn apply(current: &InForce, change: &Map<String, Value>) -> Result<In
             errors.push(unknown(&given, name, known));
         }
     }
-    match errors.is_empty() {
-        true => Ok(InForce { seed, operations: Arc::new(operations) }),
-        false => Err(errors),
-    }
+    if errors.is_empty() { Ok(InForce { seed, operations: Arc::new(operations) }) } else { Err(errors) }
 }
 
 fn change_operation(faults: &mut OperationFaults, given: &Given<'_>, errors: &mut Vec<FieldError>) {

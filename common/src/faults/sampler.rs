@@ -130,9 +130,10 @@ impl FaultSampler {
     pub fn decision(&self, operation: &str, transaction_id: &str) -> FailureDraw {
         let in_force = self.shared.in_force.load();
         let rate = in_force.of_operation(operation).failure_rate;
-        match self.hits(rate, in_force.seed, ["decision", operation, transaction_id, ""]) {
-            true => FailureDraw::Refuse,
-            false => FailureDraw::Accept,
+        if self.hits(rate, in_force.seed, ["decision", operation, transaction_id, ""]) {
+            FailureDraw::Refuse
+        } else {
+            FailureDraw::Accept
         }
     }
 

@@ -67,9 +67,10 @@ impl Activity {
         }
         match &inner.newest_failure {
             Some((at, reason)) if inner.failures_in_a_row >= FAILURES => {
-                match now.saturating_duration_since(*at) < FAILURE_LIFE {
-                    true => Verdict::Fails(format!("the last {} batches failed: {reason}", inner.failures_in_a_row)),
-                    false => Verdict::Unclear,
+                if now.saturating_duration_since(*at) < FAILURE_LIFE {
+                    Verdict::Fails(format!("the last {} batches failed: {reason}", inner.failures_in_a_row))
+                } else {
+                    Verdict::Unclear
                 }
             }
             _ => Verdict::Works,

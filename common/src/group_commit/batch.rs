@@ -61,9 +61,10 @@ impl<A> Reply<A> {
 impl<A> Drop for Reply<A> {
     fn drop(&mut self) {
         if let Some(then) = self.then.take() {
-            then(match self.is_in_batch {
-                true => Written::InDoubt("the writer died".to_owned()),
-                false => Written::NotWritten("the writer is being restarted".to_owned()),
+            then(if self.is_in_batch {
+                Written::InDoubt("the writer died".to_owned())
+            } else {
+                Written::NotWritten("the writer is being restarted".to_owned())
             });
         }
     }

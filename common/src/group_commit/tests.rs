@@ -88,10 +88,7 @@ impl BatchWriter for EntryWriter {
         let keys: Vec<&str> = new.iter().map(|item| item.key.as_str()).collect();
         let values: Vec<i32> = new.iter().map(|item| item.value).collect();
         connection.execute(INSERT, &[&ids, &keys, &values]).await?;
-        let answer = |item: &Entry| match there.contains(&item.id.as_str()) {
-            true => Answer::WasThere,
-            false => Answer::Inserted,
-        };
+        let answer = |item: &Entry| if there.contains(&item.id.as_str()) { Answer::WasThere } else { Answer::Inserted };
         Ok(items.iter().map(answer).collect())
     }
 }

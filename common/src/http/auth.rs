@@ -65,10 +65,7 @@ enum Rule<'a> {
 
 impl Guard {
     pub(super) fn of(settings: &Settings) -> Self {
-        let without_token = match settings.is_production() {
-            true => WithoutToken::Closed,
-            false => WithoutToken::OpenToClients,
-        };
+        let without_token = if settings.is_production() { WithoutToken::Closed } else { WithoutToken::OpenToClients };
         Self { auth: settings.auth.clone(), without_token }
     }
 

@@ -276,10 +276,7 @@ mod tests {
                 let read = CallRequest::read(message.rest).unwrap();
                 prop_assert_eq!(read.headers, headers());
                 prop_assert_eq!(read.target.as_str(), "/payments/?a=b");
-                match message.is_whole {
-                    true => prop_assert_eq!(&read.body[..], &body[..]),
-                    false => prop_assert!(body.starts_with(&read.body)),
-                }
+                if message.is_whole { prop_assert_eq!(&read.body[..], &body[..]) } else { prop_assert!(body.starts_with(&read.body)) }
             }
         }
 

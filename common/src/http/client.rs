@@ -89,10 +89,7 @@ impl Clients {
     /// Returns the scheme that the client used: a trusted proxy may have ended its TLS.
     pub(super) fn scheme(&self, peer: Peer, headers: &HeaderMap) -> &'static str {
         let named = || headers.get(FORWARDED_PROTO).map(HeaderValue::as_bytes);
-        match self.is_trusted(peer.address) && named() == Some(b"https") {
-            true => "https",
-            false => "http",
-        }
+        if self.is_trusted(peer.address) && named() == Some(b"https") { "https" } else { "http" }
     }
 
     fn named(&self, peer: Peer, headers: &HeaderMap) -> Client {

@@ -171,10 +171,7 @@ impl RequestPipeline {
         // Operational requests (health, metrics, debug) are frequent and belong to no trace.
         let is_operational =
             matches!(&found, Found::Endpoint(endpoint, _) if endpoint.route.admission == Admission::Open);
-        let seen = match is_operational {
-            true => None,
-            false => span::seen(&self.tracer, parent, trace, &head, &self.clients),
-        };
+        let seen = if is_operational { None } else { span::seen(&self.tracer, parent, trace, &head, &self.clients) };
         let access = self.logs_access().then(|| access_log::seen(&head, &self.clients));
         let is_head = head.method == Method::HEAD;
         let has_body = body::follows(&head.headers);
@@ -273,9 +270,10 @@ impl RequestPipeline {
         self.limit_rate(endpoint, client, &head.headers)?;
         cross_origin::check(&head.method, &head.headers, head.authority.as_ref(), self.cors.as_ref())?;
         let access = endpoint.route.access_for(&head.query);
-        match endpoint.route.basic {
-            true => self.guard.check(access, &basic_as_bearer(&head.headers))?,
-            false => self.guard.check(access, &head.headers)?,
+        if endpoint.route.basic {
+            self.guard.check(access, &basic_as_bearer(&head.headers))?
+        } else {
+            self.guard.check(access, &head.headers)?
         }
         self.hear_of_timelines(&head);
         let _share = self.share(endpoint, client, &head.headers)?;

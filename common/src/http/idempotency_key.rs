@@ -56,10 +56,7 @@ impl IdempotencyKey {
             None if sent.contains(',') => return Err(Wrong::List),
             None => (sent.to_owned(), Form::Bare),
         };
-        match bare.trim().is_empty() || bare.len() > MAX_BYTES {
-            true => Err(Wrong::NoKey),
-            false => Ok(Self { bare, form }),
-        }
+        if bare.trim().is_empty() || bare.len() > MAX_BYTES { Err(Wrong::NoKey) } else { Ok(Self { bare, form }) }
     }
 
     /// Returns the key without quotes.

@@ -92,10 +92,7 @@ impl Request {
         match (stored, self.without_secret) {
             (Some(stored), _) => {
                 let is_known = given.is_some_and(|secret| secret.is_of(saga_id, stored));
-                match is_known || self.guard.is_operator(&self.headers) {
-                    true => Ok(()),
-                    false => Err(not_found()),
-                }
+                if is_known || self.guard.is_operator(&self.headers) { Ok(()) } else { Err(not_found()) }
             }
             (None, Some(access)) => self.guard.check(access, &self.headers),
             (None, None) => Ok(()),

@@ -103,9 +103,10 @@ mod tests {
 
     impl SpanExporter for Collector {
         async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
-            match self.0.load(Ordering::Relaxed) {
-                true => Ok(()),
-                false => Err(OTelSdkError::InternalFailure("unreachable".to_owned())),
+            if self.0.load(Ordering::Relaxed) {
+                Ok(())
+            } else {
+                Err(OTelSdkError::InternalFailure("unreachable".to_owned()))
             }
         }
     }

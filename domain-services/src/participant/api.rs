@@ -93,9 +93,10 @@ impl<P: Participant> ParticipantApi<P> {
         }
         pause(&self.sampler, delivery.operation).await;
         let transaction_id = item.transaction_id.clone();
-        let written = match fate.duplicate {
-            false => self.ledger.write(item).await,
-            true => futures::join!(self.ledger.write(item.clone()), self.ledger.write(item)).0,
+        let written = if fate.duplicate {
+            futures::join!(self.ledger.write(item.clone()), self.ledger.write(item)).0
+        } else {
+            self.ledger.write(item).await
         };
         if fate.lost_reply {
             return Ok(transport_faults::lost_reply());
@@ -173,11 +174,8 @@ pub(crate) async fn simulated_read(
     }
     pause(sampler, operation).await;
     let answer = work.await;
-    match fate.lost_reply {
-        true => Ok(transport_faults::lost_reply()),
-        // A duplicate read has no effect, so there is nothing to simulate.
-        false => answer,
-    }
+    // A duplicate read has no effect, so there is nothing to simulate.
+    if fate.lost_reply { Ok(transport_faults::lost_reply()) } else { answer }
 }
 
 async fn pause(sampler: &FaultSampler, operation: &str) {

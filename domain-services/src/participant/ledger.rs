@@ -133,10 +133,11 @@ impl<P: Participant> JournaledWriter<P> {
         if statements.is_empty() {
             return Ok(false);
         }
-        let told = match undone.len() == compensations.len() {
-            true => connection.finish(&statements).await?,
+        let told = if undone.len() == compensations.len() {
+            connection.finish(&statements).await?
+        } else {
             // Unexplained compensations still need another look in this transaction.
-            false => connection.query_all(&statements).await?,
+            connection.query_all(&statements).await?
         };
         if !new.actions.is_empty() {
             let numbers: HashMap<&str, Option<i64>> = told[place].iter().map(|row| (row.get(0), row.get(1))).collect();

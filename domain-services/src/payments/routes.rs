@@ -85,8 +85,5 @@ async fn find(api: &ParticipantApi<Payments>, asked: &str) -> Result<Payment, Ap
 
 /// Checks the body, which may be omitted.
 fn check_reason(request: &Request) -> Result<(), ApiError> {
-    match request.body.is_empty() {
-        true => Ok(()),
-        false => request.json(ApiError::bad_fields_400).map(|_: RefundRequest| ()),
-    }
+    if request.body.is_empty() { Ok(()) } else { request.json(ApiError::bad_fields_400).map(|_: RefundRequest| ()) }
 }

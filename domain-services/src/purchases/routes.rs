@@ -46,10 +46,7 @@ async fn cancel(api: ParticipantApi<Purchases>, request: Request) -> Result<Resp
 /// Cancels by purchase id, or by transaction id if the text is not a number.
 async fn cancel_by_id(api: ParticipantApi<Purchases>, request: Request) -> Result<Response, ApiError> {
     let asked = request.param("purchase_id");
-    let transaction_id = match is_number(asked) {
-        true => find(&api, asked).await?.transaction_id,
-        false => asked.to_owned(),
-    };
+    let transaction_id = if is_number(asked) { find(&api, asked).await?.transaction_id } else { asked.to_owned() };
     let transaction_id = TransactionId::from_client(&transaction_id).map_err(|error| {
         ApiError::bad_fields_400(vec![FieldError { field: "transaction_id".to_owned(), message: error.to_string() }])
     })?;
@@ -81,19 +78,14 @@ async fn list(api: ParticipantApi<Purchases>, request: Request) -> Result<Respon
 
 async fn find(api: &ParticipantApi<Purchases>, asked: &str) -> Result<PurchaseView, ApiError> {
     let not_found = || ApiError::not_found(format!("there is no purchase {asked}"));
-    let found = match is_number(asked) {
-        true => {
-            let purchase_id = plain_number(asked).ok_or_else(not_found)?;
-            api.ledger.read(move |connection| Box::pin(table::by_id(connection, purchase_id))).await
-        }
-        false => {
-            let transaction_id = TransactionId::parse(asked).map_err(|_| not_found())?;
-            api.ledger
-                .read(move |connection| {
-                    Box::pin(async move { table::by_transaction(connection, &transaction_id).await })
-                })
-                .await
-        }
+    let found = if is_number(asked) {
+        let purchase_id = plain_number(asked).ok_or_else(not_found)?;
+        api.ledger.read(move |connection| Box::pin(table::by_id(connection, purchase_id))).await
+    } else {
+        let transaction_id = TransactionId::parse(asked).map_err(|_| not_found())?;
+        api.ledger
+            .read(move |connection| Box::pin(async move { table::by_transaction(connection, &transaction_id).await }))
+            .await
     };
     found.map_err(answer::unreadable)?.ok_or_else(not_found)
 }

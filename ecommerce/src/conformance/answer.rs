@@ -154,9 +154,6 @@ impl fmt::Display for Answer {
                 write!(f, ", {name}: {}", printable(value))?;
             }
         }
-        match reply.body.is_empty() {
-            true => Ok(()),
-            false => write!(f, " {}", reply.shown_body()),
-        }
+        if reply.body.is_empty() { Ok(()) } else { write!(f, " {}", reply.shown_body()) }
     }
 }

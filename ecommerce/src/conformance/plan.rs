@@ -287,9 +287,10 @@ fn address(text: &str) -> Result<Url, String> {
 }
 
 fn step_name(text: &str) -> Result<String, String> {
-    match HeaderValue::from_str(text).is_ok() && !text.trim().is_empty() {
-        true => Ok(text.to_owned()),
-        false => Err("is the name of a step, such as \"flight\"".to_owned()),
+    if HeaderValue::from_str(text).is_ok() && !text.trim().is_empty() {
+        Ok(text.to_owned())
+    } else {
+        Err("is the name of a step, such as \"flight\"".to_owned())
     }
 }
 
@@ -336,9 +337,10 @@ fn header_problems(name: &str, value: &Value) -> Vec<String> {
 }
 
 fn pointer(text: &str) -> Result<(), String> {
-    match text.is_empty() || text.starts_with('/') {
-        true => Ok(()),
-        false => Err(format!("is a JSON pointer such as \"/count\", not {text:?}")),
+    if text.is_empty() || text.starts_with('/') {
+        Ok(())
+    } else {
+        Err(format!("is a JSON pointer such as \"/count\", not {text:?}"))
     }
 }
 

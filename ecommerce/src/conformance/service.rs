@@ -227,9 +227,10 @@ impl<'a> Service<'a> {
     }
 
     fn reason(&self, error: reqwest::Error) -> String {
-        match error.is_timeout() {
-            true => format!("no answer within timeout_ms ({})", self.plan.timeout.as_millis()),
-            false => format!("no answer: {}", innermost(error.without_url())),
+        if error.is_timeout() {
+            format!("no answer within timeout_ms ({})", self.plan.timeout.as_millis())
+        } else {
+            format!("no answer: {}", innermost(error.without_url()))
         }
     }
 

@@ -80,16 +80,14 @@ impl Binaries {
                 Err(reason) => rejected.push(format!("{}, but {reason}", dir.display())),
             }
         }
-        let fetched = match options.offline {
-            true => Err("--offline forbids a download".to_owned()),
-            false => fetch(options, folder, &wanted),
+        let fetched = if options.offline {
+            Err("--offline forbids a download".to_owned())
+        } else {
+            fetch(options, folder, &wanted)
         };
         fetched.map(|dir| Self { dir }).map_err(|reason| EmbeddedError::NoBinaries {
             wanted: wanted.to_string(),
-            found: match rejected.is_empty() {
-                true => String::new(),
-                false => format!(" (found: {})", rejected.join("; ")),
-            },
+            found: if rejected.is_empty() { String::new() } else { format!(" (found: {})", rejected.join("; ")) },
             fetch: reason,
             package: match existing_major {
                 Some(major) => format!("postgresql-{major}"),

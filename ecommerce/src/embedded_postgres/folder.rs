@@ -156,9 +156,10 @@ fn is_fit_for_sockets(dir: &Path) -> bool {
 
 /// `initdb` rejects such a path, and every reader would misread `postmaster.pid`.
 fn refuse_line_break(dir: &Path) -> Result<(), EmbeddedError> {
-    match dir.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-        true => Err(EmbeddedError::LineBreak(dir.to_owned())),
-        false => Ok(()),
+    if dir.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        Err(EmbeddedError::LineBreak(dir.to_owned()))
+    } else {
+        Ok(())
     }
 }
 

@@ -210,10 +210,7 @@ pub(super) fn essence(said: &str) -> Option<String> {
     let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let telling: Vec<&str> =
         lines.iter().filter_map(|line| TELLING.iter().find_map(|word| line.find(word).map(|at| &line[at..]))).collect();
-    let chosen = match telling.is_empty() {
-        true => &lines[lines.len().saturating_sub(LAST_LINES)..],
-        false => &telling,
-    };
+    let chosen = if telling.is_empty() { &lines[lines.len().saturating_sub(LAST_LINES)..] } else { &telling };
     Some(chosen.join(" | ")).filter(|text| !text.is_empty())
 }
 

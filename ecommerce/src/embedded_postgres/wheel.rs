@@ -82,12 +82,13 @@ fn python(command: &mut Command) -> Result<(), String> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&stderr);
-    match server::tells_of_full_disk(&said) {
-        true => Err("no space left on the disk".to_owned()),
-        false => Err(said
+    if server::tells_of_full_disk(&said) {
+        Err("no space left on the disk".to_owned())
+    } else {
+        Err(said
             .lines()
             .rfind(|line| !line.trim().is_empty())
-            .map_or_else(|| status.to_string(), |line| line.trim().to_owned())),
+            .map_or_else(|| status.to_string(), |line| line.trim().to_owned()))
     }
 }
 

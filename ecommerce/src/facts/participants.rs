@@ -80,13 +80,14 @@ impl Journaled {
         }
         self.is_used = self.rows(IS_USED, &[]).await?.first().is_some_and(|row| row.get(0));
         let service = self.participant.as_str();
-        match self.is_used {
-            true => Ok(()),
-            false => Err(FactsError::NeverUsed {
+        if self.is_used {
+            Ok(())
+        } else {
+            Err(FactsError::NeverUsed {
                 service,
                 key: settings.server_key(service),
                 database: settings.service(service).database.clone(),
-            }),
+            })
         }
     }
 

@@ -121,10 +121,8 @@ async fn buy_on(
 
 /// Makes the progress bar; hidden without a terminal.
 fn bar(sagas: u64) -> ProgressBar {
-    let target = match std::io::stderr().is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    };
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(sagas), target);
     let template = "{elapsed_precise} {bar:30} {human_pos}/{human_len}  {msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {

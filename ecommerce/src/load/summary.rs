@@ -251,10 +251,7 @@ fn shares(tally: &Tally, total: u64, rates: &[RefusalRate]) -> Vec<Share> {
         refused.push(share(&format!("refused by {participant}"), count, Some(reached * rate)));
         reached *= 1.0 - rate;
     }
-    let (known, none) = match rates.is_empty() {
-        true => (None, None),
-        false => (Some(reached), Some(0.0)),
-    };
+    let (known, none) = if rates.is_empty() { (None, None) } else { (Some(reached), Some(0.0)) };
     let mut shares = vec![share("completed", tally.count(Kind::Completed), known)];
     shares.extend(refused);
     shares.extend(others.into_iter().map(|(name, count)| match name.as_str() {

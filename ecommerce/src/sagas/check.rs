@@ -65,12 +65,11 @@ impl Check {
         }
         let clean = files.iter().flat_map(|file| &file.problems).all(|problem| problem.severity == Severity::Warning);
         let format = self.output.format();
-        match format.is_document() {
-            true => {
-                let document = serde_json::to_string_pretty(&Document { clean, files });
-                format.print(&document.map_err(|error| Failure::broken("the report", &error))?)?
-            }
-            false => output::print(&files.iter().flat_map(lines).collect::<Vec<_>>().join("\n"))?,
+        if format.is_document() {
+            let document = serde_json::to_string_pretty(&Document { clean, files });
+            format.print(&document.map_err(|error| Failure::broken("the report", &error))?)?
+        } else {
+            output::print(&files.iter().flat_map(lines).collect::<Vec<_>>().join("\n"))?
         };
         Ok(if clean { Ended::Done } else { Ended::Refused })
     }

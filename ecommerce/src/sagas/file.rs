@@ -22,22 +22,25 @@ pub(super) fn read(file: &Path, limit: usize) -> Result<String, Failure> {
     // One byte more shows that a text is too long.
     let some = limit as u64 + 1;
     let mut text = Vec::new();
-    let opened = match file.as_os_str() == STANDARD_INPUT {
-        true => io::stdin().take(some).read_to_end(&mut text),
-        false => File::open(file).and_then(|file| file.take(some).read_to_end(&mut text)),
+    let opened = if file.as_os_str() == STANDARD_INPUT {
+        io::stdin().take(some).read_to_end(&mut text)
+    } else {
+        File::open(file).and_then(|file| file.take(some).read_to_end(&mut text))
     };
     opened.map_err(|error| wrong(error.to_string()))?;
-    match text.len() > limit {
-        true => Err(wrong(format!("it is longer than {limit} bytes"))),
-        false => String::from_utf8(text).map_err(|_| wrong("it is not UTF-8".to_owned())),
+    if text.len() > limit {
+        Err(wrong(format!("it is longer than {limit} bytes")))
+    } else {
+        String::from_utf8(text).map_err(|_| wrong("it is not UTF-8".to_owned()))
     }
 }
 
 /// Returns the format of a definition: JSON if the name ends in `.json`, else TOML.
 pub(super) fn format(file: &Path) -> Format {
-    match file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
-        true => Format::Json,
-        false => Format::Toml,
+    if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
+        Format::Json
+    } else {
+        Format::Toml
     }
 }
 

@@ -64,9 +64,10 @@ impl Put {
             }
             _ => return Err(answer.into_failure()),
         };
-        match self.target.output.is_document() {
-            true => self.target.output.tell(&answer.body),
-            false => output::tell(&said),
+        if self.target.output.is_document() {
+            self.target.output.tell(&answer.body)
+        } else {
+            output::tell(&said)
         }
         Ok(Ended::Done)
     }

@@ -49,10 +49,7 @@ impl Stack {
         signals: &Signals,
     ) -> Result<(), Failure> {
         let Bound { service, listener, .. } = bound;
-        let group = match service == orchestrator::SERVICE {
-            true => &mut self.orchestrator,
-            false => &mut self.participants,
-        };
+        let group = if service == orchestrator::SERVICE { &mut self.orchestrator } else { &mut self.participants };
         let shutdown = Shutdown { announced: signals.shutdown.announced.clone(), begun: group.shutdown.clone() };
         let running = self.threads.run(service, settings, listener, transport, shutdown).await?;
         group.running.spawn(async move { (service, running.finished().await) });

@@ -136,10 +136,7 @@ impl Route {
 
     /// Adds the secret to a request, if the route has one.
     fn with_secret(&self, request: RequestBuilder) -> RequestBuilder {
-        match self.is_guarded {
-            true => request.header("saga-secret", SECRET),
-            false => request,
-        }
+        if self.is_guarded { request.header("saga-secret", SECRET) } else { request }
     }
 
     /// Returns the path of a request about this saga.

@@ -87,12 +87,11 @@ fn a_role_reaches_its_own_database_and_no_other_one() {
     for (service, role) in SERVICES.into_iter().zip(&databases) {
         for database in &reachable {
             let connected = cluster.connect(database, role, &format!("first-{service}"));
-            match *database == role.as_str() {
-                true => drop(connected.unwrap()),
-                false => {
-                    let refusal = connected.map(drop).unwrap_err();
-                    assert_eq!(refusal, format!("permission denied for database \"{database}\""), "{role}");
-                }
+            if *database == role.as_str() {
+                drop(connected.unwrap())
+            } else {
+                let refusal = connected.map(drop).unwrap_err();
+                assert_eq!(refusal, format!("permission denied for database \"{database}\""), "{role}");
             }
         }
         let guessed = cluster.connect(role, role, "first-guess").map(drop).unwrap_err();

@@ -122,10 +122,7 @@ impl Body {
                     if !is_first {
                         out.push(',');
                     }
-                    match item.write(scope, out)? {
-                        true => is_first = false,
-                        false => out.truncate(start),
-                    }
+                    if item.write(scope, out)? { is_first = false } else { out.truncate(start) }
                 }
                 out.push(']');
             }
@@ -138,10 +135,7 @@ impl Body {
                         out.push(',');
                     }
                     out.push_str(head);
-                    match value.write(scope, out)? {
-                        true => is_first = false,
-                        false => out.truncate(start),
-                    }
+                    if value.write(scope, out)? { is_first = false } else { out.truncate(start) }
                 }
                 out.push('}');
             }

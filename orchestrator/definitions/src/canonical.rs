@@ -51,13 +51,12 @@ pub(crate) fn push(value: &Value, out: &mut String) {
 /// Appends a JSON string. Most need no escapes.
 pub(crate) fn push_string(text: &str, out: &mut String) {
     let is_plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
-    match is_plain {
-        true => {
-            out.push('"');
-            out.push_str(text);
-            out.push('"');
-        }
-        false => out.push_str(&Value::from(text).to_string()),
+    if is_plain {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&Value::from(text).to_string())
     }
 }
 

@@ -138,10 +138,7 @@ impl Header {
 
 fn visible<'a>(source: &Source, scope: Scope<'a>) -> Result<std::borrow::Cow<'a, str>, Unusable> {
     let text = scope.text(source)?;
-    match is_visible(&text) {
-        true => Ok(text),
-        false => Err(Unusable::new(source, NOT_VISIBLE)),
-    }
+    if is_visible(&text) { Ok(text) } else { Err(Unusable::new(source, NOT_VISIBLE)) }
 }
 
 fn is_visible(text: &str) -> bool {

@@ -360,10 +360,7 @@ fn execute(me: &ActorRef<SagaMsg>, state: &mut SagaState, decision: Decision) ->
                 let progress = state.saga.progress();
                 (progress.log.is_begun(), progress.log.cause().map(ToString::to_string))
             };
-            match begun {
-                true => Change::End { status, error },
-                false => begin(state, error),
-            }
+            if begun { Change::End { status, error } } else { begin(state, error) }
         }
     };
     write(me, state, change);

@@ -96,9 +96,10 @@ impl LeaseState {
     /// The reason why it holds no lease, for a health check.
     pub fn check(&self) -> Result<(), String> {
         let inner = self.0.lock();
-        match inner.valid_until.is_some_and(|until| Instant::now() < until) {
-            true => Ok(()),
-            false => Err(inner.last_error.clone().unwrap_or_else(|| "it was not renewed in time".to_owned())),
+        if inner.valid_until.is_some_and(|until| Instant::now() < until) {
+            Ok(())
+        } else {
+            Err(inner.last_error.clone().unwrap_or_else(|| "it was not renewed in time".to_owned()))
         }
     }
 

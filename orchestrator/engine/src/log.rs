@@ -95,10 +95,8 @@ impl SagaLog {
         let mut log = SagaLog::new(definition);
         log.begun = true;
         // Outputs are written together, before the first effect: if one is in the row, all are.
-        log.outputs_in_log = match row.outputs == Outputs::default() {
-            true => OutputsInLog::Missing,
-            false => OutputsInLog::Complete,
-        };
+        log.outputs_in_log =
+            if row.outputs == Outputs::default() { OutputsInLog::Missing } else { OutputsInLog::Complete };
         for (step, named) in log.steps.iter_mut().zip(definition.steps()) {
             if step.start == StartInLog::Missing && row.started.contains(&named.name) {
                 step.start = StartInLog::Written;
@@ -305,10 +303,7 @@ impl SagaLog {
     /// Returns the outputs that a write to the log carries: none until every read is done, since a later owner takes a
     /// row with outputs for one with the outputs of all reads.
     pub fn outputs_for_the_row(&self) -> Outputs {
-        match self.reads_are_done() {
-            true => self.outputs.clone(),
-            false => Outputs::default(),
-        }
+        if self.reads_are_done() { self.outputs.clone() } else { Outputs::default() }
     }
 
     /// Returns whether the outputs of the reads are durable.

@@ -206,9 +206,10 @@ impl Drawn {
     /// Draws a travel time: nearly always milliseconds, sometimes beyond the caller's timeout.
     fn travel(&mut self, phase: FaultPhase) -> Duration {
         let late = self.faults.late_rate * self.network;
-        match phase == FaultPhase::Wild && self.chance(late) {
-            true => self.millis(200, self.faults.late_ms.max(201)),
-            false => self.millis(1, 30),
+        if phase == FaultPhase::Wild && self.chance(late) {
+            self.millis(200, self.faults.late_ms.max(201))
+        } else {
+            self.millis(1, 30)
         }
     }
 
@@ -222,10 +223,7 @@ impl Drawn {
 
     /// Draws whether the participant does its work before the intermediary answers.
     fn before_or_after(&mut self, intermediary: Intermediary) -> Responder {
-        match self.rng.random() {
-            true => Responder::ParticipantThen(intermediary),
-            false => Responder::Only(intermediary),
-        }
+        if self.rng.random() { Responder::ParticipantThen(intermediary) } else { Responder::Only(intermediary) }
     }
 
     fn copy(&mut self, phase: FaultPhase) -> Copy {
@@ -249,9 +247,10 @@ impl Drawn {
                 copy.responder = Responder::Dying;
             }
         } else if self.chance(rates.unavailable_rate * scale) {
-            copy.responder = Responder::Only(match self.chance(rates.retry_after_rate) {
-                true => Intermediary::ComeBack(self.one_of(&COME_BACK)),
-                false => Intermediary::Busy,
+            copy.responder = Responder::Only(if self.chance(rates.retry_after_rate) {
+                Intermediary::ComeBack(self.one_of(&COME_BACK))
+            } else {
+                Intermediary::Busy
             });
         } else if self.chance(rates.json_intermediary_rate * scale) {
             let intermediary = Intermediary::Json(self.one_of(&JSON_STATUSES));
@@ -284,10 +283,7 @@ impl Fate for Drawn {
     fn draw(&mut self, call: &Call) -> FailureDraw {
         let mut rng =
             ChaCha8Rng::seed_from_u64(self.seed ^ hash(call.step.as_bytes()) ^ hash(call.saga_id.0.as_bytes()));
-        match rng.random::<f64>() < self.faults.refusal_rate {
-            true => FailureDraw::Refuse,
-            false => FailureDraw::Accept,
-        }
+        if rng.random::<f64>() < self.faults.refusal_rate { FailureDraw::Refuse } else { FailureDraw::Accept }
     }
 
     fn says(&mut self, _: &Call, mut reply: Reply, phase: FaultPhase) -> Reply {

@@ -136,9 +136,12 @@ impl Saga<'_> {
             let index = self.index(decision);
             let before = self.definition.before(index).filter(|step| !self.definition.steps()[*step].is_read_only());
             // A late action of a step without a compensation may find that the steps before it are undone.
-            let missing = before.filter(|step| match self.is_compensable(index) {
-                true => self.live_after(*step, place) == 0,
-                false => self.times_done(*step, place) == 0,
+            let missing = before.filter(|step| {
+                if self.is_compensable(index) {
+                    self.live_after(*step, place) == 0
+                } else {
+                    self.times_done(*step, place) == 0
+                }
             });
             found.extend(missing.map(|step| format!("{} came before {}", decision.step, self.name(step))));
         }

@@ -50,9 +50,10 @@ pub(super) fn leave(sim: &Arc<Sim>, process: ProcessId, participant: &SmolStr) {
         next
     };
     let Some(next) = next else { return };
-    match next.since.elapsed() < next.call.timeout {
-        true => network::send(sim, process, &next),
-        false => network::time_was_up(sim, process, &next),
+    if next.since.elapsed() < next.call.timeout {
+        network::send(sim, process, &next)
+    } else {
+        network::time_was_up(sim, process, &next)
     }
 }
 

@@ -134,9 +134,10 @@ impl Statements for Connection {
         if !self.sim.confirms(&Database::SagaLog) && (may_change_unseen || !claimed.is_empty()) {
             return Err("the standby did not confirm a claim".to_owned());
         }
-        match claimed.iter().any(Result::is_err) && is_mutated(Mutation::BadRowFailsAll) {
-            true => Err("a row cannot be read".to_owned()),
-            false => Ok(claimed),
+        if claimed.iter().any(Result::is_err) && is_mutated(Mutation::BadRowFailsAll) {
+            Err("a row cannot be read".to_owned())
+        } else {
+            Ok(claimed)
         }
     }
 

@@ -72,10 +72,7 @@ impl TimedFaults {
             add(at, TimedFault::Away { what: Unreached::Operation(operation), lasts: lasting(rng, faults.outage_ms) });
         }
         for at in times(faults.partitions, rng) {
-            let what = match rng.random() {
-                true => Unreached::Database,
-                false => Unreached::Participant(step(rng).participant),
-            };
+            let what = if rng.random() { Unreached::Database } else { Unreached::Participant(step(rng).participant) };
             add(at, TimedFault::Partition { what, lasts: lasting(rng, faults.outage_ms) });
         }
         for at in times(faults.clock_jumps, rng) {

@@ -123,12 +123,11 @@ impl Cells {
             headers.remove(name);
         }
         let is_stream = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
-        let mut response = match is_stream {
-            true => byte_stream(self.pass_on(answer)),
-            false => {
-                let body = tokio::time::timeout(self.timeout, read_answer(reqwest::Body::from(answer))).await;
-                with_bytes(body.map_err(|_| late()).and_then(|body| body).map_err(unreachable)?)
-            }
+        let mut response = if is_stream {
+            byte_stream(self.pass_on(answer))
+        } else {
+            let body = tokio::time::timeout(self.timeout, read_answer(reqwest::Body::from(answer))).await;
+            with_bytes(body.map_err(|_| late()).and_then(|body| body).map_err(unreachable)?)
         };
         *response.status_mut() = status;
         *response.headers_mut() = headers;

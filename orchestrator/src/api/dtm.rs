@@ -151,13 +151,12 @@ async fn all(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     };
     // All transactions here are sagas.
     let is_saga = given("transType").is_none_or(|kind| kind == "saga");
-    let mut rows = match is_saga {
-        true => {
-            let list =
-                api.saga_log.read_list(move |connection| Box::pin(async move { dtm::list(connection, &filter).await }));
-            list.await.map_err(unreadable)?
-        }
-        false => Vec::new(),
+    let mut rows = if is_saga {
+        let list =
+            api.saga_log.read_list(move |connection| Box::pin(async move { dtm::list(connection, &filter).await }));
+        list.await.map_err(unreadable)?
+    } else {
+        Vec::new()
     };
     let has_more = rows.len() as i64 > limit;
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));

@@ -231,9 +231,10 @@ impl Asked {
     /// know its end for long.
     fn cut_off(&self, id: SagaId, begin: Begin) -> Result<Response, ApiError> {
         let has_begun = || self.api.running.get(id).is_some_and(|saga| saga.progress().log.is_begun());
-        match begin == Begin::InTheLog || has_begun() {
-            true => Ok(self.accepted(id)),
-            false => Err(unknown::in_doubt(&self.api, id)),
+        if begin == Begin::InTheLog || has_begun() {
+            Ok(self.accepted(id))
+        } else {
+            Err(unknown::in_doubt(&self.api, id))
         }
     }
 

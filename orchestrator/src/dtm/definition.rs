@@ -54,13 +54,15 @@ pub(crate) fn branch_id(index: usize) -> SmolStr {
 
 fn step(saga: &Arc<Submission>, index: usize) -> Step {
     let branch = &saga.steps[index];
-    let effect = match branch.compensate.is_empty() {
-        true => Effect::Uncompensated,
-        false => Effect::Compensable(operation(saga, index, "compensate", |branch| &branch.compensate)),
+    let effect = if branch.compensate.is_empty() {
+        Effect::Uncompensated
+    } else {
+        Effect::Compensable(operation(saga, index, "compensate", |branch| &branch.compensate))
     };
-    let after = match saga.concurrent {
-        true => Some(saga.orders.get(&index).into_iter().flatten().map(|&earlier| branch_id(earlier)).collect()),
-        false => None,
+    let after = if saga.concurrent {
+        Some(saga.orders.get(&index).into_iter().flatten().map(|&earlier| branch_id(earlier)).collect())
+    } else {
+        None
     };
     let action = operation(saga, index, "action", |branch| &branch.action);
     Step {

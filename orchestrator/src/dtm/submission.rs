@@ -112,10 +112,7 @@ impl Submission {
                 .unwrap_or_default(),
         };
         let concurrent = custom.concurrent.unwrap_or(false);
-        let orders = match concurrent {
-            true => orders(custom.orders.unwrap_or_default(), given.len())?,
-            false => BTreeMap::new(),
-        };
+        let orders = if concurrent { orders(custom.orders.unwrap_or_default(), given.len())? } else { BTreeMap::new() };
         let submission = Submission {
             gid,
             steps: branches(given, body.payloads.unwrap_or_default(), allowed)?,

@@ -43,9 +43,10 @@ impl AllowedUrls {
         }
         url.set_fragment(None);
         let without_query = url.as_str().split('?').next().unwrap_or_default();
-        match self.0.iter().any(|prefix| without_query.starts_with(prefix.as_str())) {
-            true => Ok(url.to_string()),
-            false => Err(format!("{without_query} is not below any of dtm.allowed_urls")),
+        if self.0.iter().any(|prefix| without_query.starts_with(prefix.as_str())) {
+            Ok(url.to_string())
+        } else {
+            Err(format!("{without_query} is not below any of dtm.allowed_urls"))
         }
     }
 }

@@ -61,9 +61,10 @@ impl Outbox {
     /// Enqueues the changes that have waited for this time, and waits until they are written or refused.
     async fn flush(&self, once_waited: Duration) {
         let sagas = self.running.all();
-        let (sagas_an_item, once_waited) = match self.one_by_one.swap(false, Ordering::Relaxed) {
-            true => (1, Duration::ZERO),
-            false => (SAGAS_AN_ITEM, once_waited),
+        let (sagas_an_item, once_waited) = if self.one_by_one.swap(false, Ordering::Relaxed) {
+            (1, Duration::ZERO)
+        } else {
+            (SAGAS_AN_ITEM, once_waited)
         };
         let items: Vec<_> = sagas.chunks(sagas_an_item).filter_map(|sagas| send(self, sagas, once_waited)).collect();
         join_all(items).await;
@@ -83,9 +84,10 @@ fn send(
     for saga in sagas {
         let mut progress = saga.progress();
         // A saga that is not in the log does not exist yet, and after its end it has no changes.
-        let changes = match progress.log.is_begun() && progress.log.ended().is_none() {
-            true => progress.unsent.take(once_waited),
-            false => Vec::new(),
+        let changes = if progress.log.is_begun() && progress.log.ended().is_none() {
+            progress.unsent.take(once_waited)
+        } else {
+            Vec::new()
         };
         if !changes.is_empty() {
             outbox.sent.fetch_add(changes.len() as u64, Ordering::Relaxed);

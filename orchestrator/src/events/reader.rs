@@ -215,9 +215,10 @@ fn polled(me: &ActorRef<ReaderMsg>, state: &mut State, page: Result<Page, ReadEr
         }
     }
     state.show_lag(page.lag_ms);
-    match is_full || gap.is_some() {
-        true => drop(me.cast(ReaderMsg::Poll)),
-        false => drop(me.send_after(state.arguments.every, || ReaderMsg::Poll)),
+    if is_full || gap.is_some() {
+        drop(me.cast(ReaderMsg::Poll))
+    } else {
+        drop(me.send_after(state.arguments.every, || ReaderMsg::Poll))
     }
 }
 

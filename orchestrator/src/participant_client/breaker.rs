@@ -151,9 +151,10 @@ impl Breaker {
             (Health::Failed, State::HalfOpen { .. }) => State::Open { until: now + self.settings.pause },
             (Health::Failed, State::Closed { failures }) => {
                 let failures = failures.saturating_add(1);
-                match self.settings.failures != 0 && failures >= self.settings.failures {
-                    true => State::Open { until: now + self.settings.pause },
-                    false => State::Closed { failures },
+                if self.settings.failures != 0 && failures >= self.settings.failures {
+                    State::Open { until: now + self.settings.pause }
+                } else {
+                    State::Closed { failures }
                 }
             }
             // A call sent before the breaker opened is no new evidence.

@@ -120,9 +120,10 @@ impl Connection {
     pub(super) fn new(base: &Base, address: Option<IpAddr>, how: &Connecting) -> Self {
         let known = address.or_else(|| base.host().parse().ok()).filter(|_| how.peer == Peer::Own);
         let local = known.and_then(|address| how.transport.connect(SocketAddr::new(address, base.port())));
-        let tls = match base.is_https() {
-            true => Https::to(base.host()).map_or_else(|error| Tls::Impossible(error.to_string()), Tls::With),
-            false => Tls::Without,
+        let tls = if base.is_https() {
+            Https::to(base.host()).map_or_else(|error| Tls::Impossible(error.to_string()), Tls::With)
+        } else {
+            Tls::Without
         };
         // A proxy that serves a participant below a path would see the paths of requests, not those of messages.
         let calls_at = (how.peer == Peer::Own && base.is_root()).then(|| base.at(PATH).expect("the path is valid"));
@@ -336,9 +337,10 @@ fn no_answer<B>(mut failed: TrySendError<Request<B>>) -> NoAnswer {
     // The request is returned only if none of it was sent.
     let unsent = failed.take_message().is_some();
     let error = failed.into_error();
-    match unsent || was_not_looked_at(&error) {
-        true => NoAnswer::Away(with_causes(&error)),
-        false => NoAnswer::Lost(with_causes(&error)),
+    if unsent || was_not_looked_at(&error) {
+        NoAnswer::Away(with_causes(&error))
+    } else {
+        NoAnswer::Lost(with_causes(&error))
     }
 }
 

@@ -72,9 +72,10 @@ impl Base {
     /// # Errors
     /// If the path is not valid in a URL.
     pub(super) fn target(&self, path: &str) -> Result<PathAndQuery, InvalidUri> {
-        match self.is_root() {
-            true => PathAndQuery::try_from(path),
-            false => PathAndQuery::try_from(format!("{}{path}", self.prefix)),
+        if self.is_root() {
+            PathAndQuery::try_from(path)
+        } else {
+            PathAndQuery::try_from(format!("{}{path}", self.prefix))
         }
     }
 

@@ -52,10 +52,7 @@ pub(crate) async fn store(connection: &mut Connection, definition: &StoredDefini
     let row = connection.query_one(HASH, &[name, version]).await?;
     // The row may be lost at a failover until it is replicated.
     connection.pass_barrier().await?;
-    Ok(match row.get::<_, String>(0) == *hash {
-        true => Storing::Equal,
-        false => Storing::Differs(row.get(1)),
-    })
+    Ok(if row.get::<_, String>(0) == *hash { Storing::Equal } else { Storing::Differs(row.get(1)) })
 }
 
 /// Returns the definitions stored at this time or later, and the time of the newest. A definition whose transaction was

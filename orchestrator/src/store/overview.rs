@@ -90,9 +90,11 @@ pub async fn overview(connection: &mut Connection) -> Result<Overview, Error> {
     };
     let attention = flags::attention_count(connection).await?;
     let counted = connection.query_one(COUNTED, &[]).await?;
-    let ended = match counted.get(3) {
-        false => Ended { counts: counts(&counted, 0), is_exact: true },
-        true => estimate(counts(&counted, 0), &connection.query(ESTIMATED, &[]).await?),
+    let is_over_limit: bool = counted.get(3);
+    let ended = if is_over_limit {
+        estimate(counts(&counted, 0), &connection.query(ESTIMATED, &[]).await?)
+    } else {
+        Ended { counts: counts(&counted, 0), is_exact: true }
     };
     Ok(Overview { now, unfinished, attention, ended })
 }

@@ -178,9 +178,10 @@ impl SagaLogWriter {
         written.extend(answers.flatten().map(|row| (SagaId(row.get(0)), durable(&row, false))));
         let missing: Vec<&LogWrite> =
             items.iter().filter(|item| !written.contains_key(&item.saga_id)).copied().collect();
-        let mut judged = match missing.is_empty() {
-            true => HashMap::new(),
-            false => verdicts(connection, self.owner.incarnation, &missing).await?,
+        let mut judged = if missing.is_empty() {
+            HashMap::new()
+        } else {
+            verdicts(connection, self.owner.incarnation, &missing).await?
         };
         let report = |item: &&LogWrite| {
             let report = written.remove(&item.saga_id).or_else(|| judged.remove(&item.saga_id));

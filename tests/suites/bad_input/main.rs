@@ -125,9 +125,12 @@ const ENDPOINTS: [Endpoint; 5] = [
 impl Endpoint {
     /// Returns a good body except for one field, which is left out for `None`.
     fn body(&self, field: &str, value: Option<&str>) -> String {
-        let members = self.fields.iter().filter_map(|(name, good)| match *name == field {
-            true => value.map(|value| format!("\"{name}\":{value}")),
-            false => Some(format!("\"{name}\":{good}")),
+        let members = self.fields.iter().filter_map(|(name, good)| {
+            if *name == field {
+                value.map(|value| format!("\"{name}\":{value}"))
+            } else {
+                Some(format!("\"{name}\":{good}"))
+            }
         });
         format!("{{{}}}", members.collect::<Vec<_>>().join(","))
     }

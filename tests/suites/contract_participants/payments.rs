@@ -77,9 +77,12 @@ async fn a_refund_by_payment_id_and_one_by_transaction_are_the_same_refund() {
             let id = new_transaction();
             let body = json!({ "user_id": "user-1", "transaction_id": id, "amount": "99.99" });
             let payment_id = payment(stack, body).await;
-            let path = |by_payment: bool| match by_payment {
-                true => format!("/payments/{payment_id}/refund/"),
-                false => format!("/payments/by-transaction/{id}/refund/"),
+            let path = |by_payment: bool| {
+                if by_payment {
+                    format!("/payments/{payment_id}/refund/")
+                } else {
+                    format!("/payments/by-transaction/{id}/refund/")
+                }
             };
             let refund = stack.post("payments", &path(first), json!({ "reason": "changed my mind" })).await;
             let expected = json!({

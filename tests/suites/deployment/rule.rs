@@ -190,10 +190,7 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, token: &str) -> Result<(), String> {
-        match self.skip(token) {
-            true => Ok(()),
-            false => Err(format!("{token:?} is expected before {:?}", self.0)),
-        }
+        if self.skip(token) { Ok(()) } else { Err(format!("{token:?} is expected before {:?}", self.0)) }
     }
 }
 

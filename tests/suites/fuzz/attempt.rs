@@ -114,9 +114,10 @@ pub(crate) fn with_query(
     names: Vec<String>,
     known_ids: Vec<String>,
 ) -> BoxedStrategy<String> {
-    let name = match names.is_empty() {
-        true => "[a-z_]{0,8}".boxed(),
-        false => prop_oneof![6 => select(names), 1 => "[a-z_]{0,8}"].boxed(),
+    let name = if names.is_empty() {
+        "[a-z_]{0,8}".boxed()
+    } else {
+        prop_oneof![6 => select(names), 1 => "[a-z_]{0,8}"].boxed()
     };
     let value = prop_oneof![
         3 => segment(known_ids),

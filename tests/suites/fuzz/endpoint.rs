@@ -52,10 +52,7 @@ impl Endpoint {
         let segments: Vec<BoxedStrategy<String>> = self
             .template
             .split('/')
-            .map(|part| match part.starts_with('{') {
-                true => segment(known_ids.to_vec()),
-                false => Just(part.to_owned()).boxed(),
-            })
+            .map(|part| if part.starts_with('{') { segment(known_ids.to_vec()) } else { Just(part.to_owned()).boxed() })
             .collect();
         let path = segments.prop_map(|segments| segments.join("/"));
         let target = with_query(path.boxed(), self.query.clone(), known_ids.to_vec());

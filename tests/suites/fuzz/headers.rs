@@ -86,9 +86,10 @@ pub(crate) fn made_up(described: &[String]) -> BoxedStrategy<Vec<(String, Vec<u8
     ];
     let of_route: Vec<String> = described.iter().map(|name| name.to_lowercase()).collect();
     let general = GENERAL.map(|(name, _)| name.to_owned()).to_vec();
-    let name = match of_route.is_empty() {
-        true => select(general).boxed(),
-        false => prop_oneof![select(of_route), select(general)].boxed(),
+    let name = if of_route.is_empty() {
+        select(general).boxed()
+    } else {
+        prop_oneof![select(of_route), select(general)].boxed()
     };
     let header = name.prop_flat_map(|name| {
         let notable = notable(&name);

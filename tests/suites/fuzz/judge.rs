@@ -60,11 +60,8 @@ fn judge(description: &ApiDescription, attempt: &Attempt, answer: &Answer) -> Re
     }
     let path = attempt.target.split('?').next().unwrap_or_default();
     if description.describes(&attempt.method, path) {
-        return match is_endless(&answer.headers) {
-            // The stream was not read.
-            true => Ok(()),
-            false => description.check(&attempt.method, path, answer),
-        };
+        // An endless stream was not read.
+        return if is_endless(&answer.headers) { Ok(()) } else { description.check(&attempt.method, path, answer) };
     }
     match answer.status {
         405 if answer.header("allow").is_none() => Err("a 405 that does not say what is allowed".to_owned()),

@@ -73,9 +73,10 @@ impl Wire {
         };
         let response: Response<Incoming> = answered.map_err(|error| format!("no answer: {error:?}"))?;
         let (head, body) = response.into_parts();
-        let bytes = match is_endless(&head.headers) {
-            true => Bytes::new(),
-            false => body.collect().await.map_err(|error| format!("half an answer: {error:?}"))?.to_bytes(),
+        let bytes = if is_endless(&head.headers) {
+            Bytes::new()
+        } else {
+            body.collect().await.map_err(|error| format!("half an answer: {error:?}"))?.to_bytes()
         };
         let bytes = match head.headers.get("content-encoding") {
             // The answer to a HEAD has no body.

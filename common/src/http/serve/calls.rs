@@ -147,10 +147,7 @@ impl Calls {
         if !self.answers.is_empty() {
             return Poll::Ready(Some(self.answers.split().freeze()));
         }
-        match self.requests.is_none() && self.running.is_empty() {
-            true => Poll::Ready(None),
-            false => Poll::Pending,
-        }
+        if self.requests.is_none() && self.running.is_empty() { Poll::Ready(None) } else { Poll::Pending }
     }
 }
 

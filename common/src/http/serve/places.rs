@@ -90,9 +90,10 @@ impl Places {
 
     fn admit(self: &Arc<Self>, permit: OwnedSemaphorePermit, address: IpAddr) -> Option<(Peer, Arc<Line>, Place)> {
         let is_within = self.all.available_permits() >= RESERVED;
-        let share = match self.clients.is_trusted(address) {
-            true => Some(Share::uncounted()),
-            false => self.of_peers.take(bucket_of(address)),
+        let share = if self.clients.is_trusted(address) {
+            Some(Share::uncounted())
+        } else {
+            self.of_peers.take(bucket_of(address))
         };
         if let Some(share) = share.filter(|_| is_within) {
             let place = Place { _permit: permit, _share: Some(share), reserved: None };

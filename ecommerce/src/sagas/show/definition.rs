@@ -74,9 +74,12 @@ fn graph(steps: &[Step]) -> String {
     }
     let lines: Vec<(String, String)> = edges
         .into_iter()
-        .map(|(after, next)| match after.is_empty() {
-            true => (START.to_owned(), next.join(", ")),
-            false => (output::printable(&after.join(", ")), next.join(", ")),
+        .map(|(after, next)| {
+            if after.is_empty() {
+                (START.to_owned(), next.join(", "))
+            } else {
+                (output::printable(&after.join(", ")), next.join(", "))
+            }
         })
         .collect();
     let width = lines.iter().map(|(after, _)| after.chars().count()).max().unwrap_or_default();

@@ -272,10 +272,7 @@ fn starts_written(state: &SagaState, write: &LogWrite) -> Result<(), ActorProces
 
 fn begun_with(log: &SagaLog) -> OutputsInLog {
     // The reads may have answered while `begin` was being written; only the outputs that it carried count.
-    match log.reads_are_done() && !log.begin_is_wanted() {
-        true => OutputsInLog::Complete,
-        false => OutputsInLog::Missing,
-    }
+    if log.reads_are_done() && !log.begin_is_wanted() { OutputsInLog::Complete } else { OutputsInLog::Missing }
 }
 
 fn end(
@@ -299,10 +296,7 @@ fn end(
 
 fn answer(state: &mut SagaState, status: Status, error: Option<String>, at: DateTime<Utc>) {
     let standing = Standing { saga: state.saga.clone(), status, error, at };
-    let told = match state.row_is_gone {
-        true => StartAnswer::RowGone(state.saga.id),
-        false => StartAnswer::Settled(standing),
-    };
+    let told = if state.row_is_gone { StartAnswer::RowGone(state.saga.id) } else { StartAnswer::Settled(standing) };
     for waiter in state.waiters.drain(..).chain(state.leaving.drain(..)) {
         let _ = waiter.send(told.clone());
     }

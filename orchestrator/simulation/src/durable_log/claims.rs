@@ -78,9 +78,10 @@ impl LogNow<'_> {
             row.deaths += 1;
         }
         let is_own = row.owner.incarnation == self.claimer.owner.incarnation;
-        match is_own {
-            true => self.log.wakes += 1,
-            false => self.log.takeovers += 1,
+        if is_own {
+            self.log.wakes += 1
+        } else {
+            self.log.takeovers += 1
         }
         let slept = row.wake_at.is_some() && !row.attention_until_write;
         let left_by = if slept { LeftBy::Sleep } else { LeftBy::Loss };
@@ -129,9 +130,10 @@ impl LogNow<'_> {
 }
 
 fn read(id: SagaId, row: &Row, left_by: LeftBy, now: DateTime<Utc>) -> ReadRow {
-    match row.is_bad {
-        true => Err(UnreadableRow { id, epoch: row.epoch, reason: "the simulator spoiled it".to_owned() }),
-        false => Ok(stored(id, row, left_by, now)),
+    if row.is_bad {
+        Err(UnreadableRow { id, epoch: row.epoch, reason: "the simulator spoiled it".to_owned() })
+    } else {
+        Ok(stored(id, row, left_by, now))
     }
 }
 
@@ -224,10 +226,8 @@ impl Statements for LogNow<'_> {
         for (node_id, lease) in &self.log.leases.rows {
             let owner = Owner { node_id: node_id.clone(), incarnation: lease.incarnation };
             if owner.incarnation != self.claimer.owner.incarnation && !seen.iter().any(|seen| seen.owner == owner) {
-                let lease = match lease.is_given_up {
-                    true => SeenLease::GivenUp,
-                    false => SeenLease::Until(lease.expires_at.to_string()),
-                };
+                let lease =
+                    if lease.is_given_up { SeenLease::GivenUp } else { SeenLease::Until(lease.expires_at.to_string()) };
                 seen.push(SeenOwner { owner, lease, has_sagas: false });
             }
         }

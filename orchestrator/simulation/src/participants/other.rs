@@ -82,8 +82,9 @@ impl Other {
 fn known_outputs(ask: &Ask<'_>) -> KnownOutputs {
     let body = ask.request.body.as_deref().and_then(|body| serde_json::from_str::<Value>(body).ok());
     let known = body.as_ref().and_then(|body| body.get(KNOWN)).and_then(Value::as_object);
-    match known.is_none_or(|known| known.values().all(|output| !output.is_null())) {
-        true => KnownOutputs::All,
-        false => KnownOutputs::NotAll,
+    if known.is_none_or(|known| known.values().all(|output| !output.is_null())) {
+        KnownOutputs::All
+    } else {
+        KnownOutputs::NotAll
     }
 }

@@ -21,17 +21,19 @@ impl Unjournaled {
         if ask.draw == FailureDraw::Refuse {
             return Reply::plain(409, r#"{"message":"refused"}"#);
         }
-        match self.live.insert(context.saga_id) {
-            true => Reply::plain(200, readable(operation, context)),
-            false => Reply::plain(409, r#"{"message":"it exists"}"#),
+        if self.live.insert(context.saga_id) {
+            Reply::plain(200, readable(operation, context))
+        } else {
+            Reply::plain(409, r#"{"message":"it exists"}"#)
         }
     }
 
     /// Replies to the compensation of a step.
     pub(super) fn compensate(&mut self, operation: &Operation, context: &Context) -> Reply {
-        match self.live.remove(&context.saga_id) {
-            true => Reply::plain(200, readable(operation, context)),
-            false => Reply::plain(404, r#"{"message":"not found"}"#),
+        if self.live.remove(&context.saga_id) {
+            Reply::plain(200, readable(operation, context))
+        } else {
+            Reply::plain(404, r#"{"message":"not found"}"#)
         }
     }
 }

@@ -94,9 +94,10 @@ impl Fate for Scripted {
     }
 
     fn draw(&mut self, call: &Call) -> FailureDraw {
-        match call.step == self.step && self.action == ActionFate::Refused {
-            true => FailureDraw::Refuse,
-            false => FailureDraw::Accept,
+        if call.step == self.step && self.action == ActionFate::Refused {
+            FailureDraw::Refuse
+        } else {
+            FailureDraw::Accept
         }
     }
 

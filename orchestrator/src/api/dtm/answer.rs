@@ -46,9 +46,10 @@ fn settled(submitted: &Submitted, status: Status, has_ended: bool, error: Option
 
 /// Response for a saga that is in the log and runs: never 202, which the clients take for an error.
 pub(in crate::api) fn accepted(submitted: &Submitted) -> Response {
-    match submitted.waits {
-        true => json(StatusCode::TOO_EARLY, &Answer { dtm_result: "ONGOING", message: None }),
-        false => success(),
+    if submitted.waits {
+        json(StatusCode::TOO_EARLY, &Answer { dtm_result: "ONGOING", message: None })
+    } else {
+        success()
     }
 }
 

@@ -99,12 +99,13 @@ fn name_the_host(request: &mut Request<Bytes>) {
 
 /// Keeps a connection once it has read its answer to the end, which its task may not have noticed yet.
 fn keep(mut own: Own, spare: Arc<Spare>) {
-    match own.is_ready() {
-        true => spare.put(own),
-        false => drop(tokio::spawn(async move {
+    if own.is_ready() {
+        spare.put(own)
+    } else {
+        drop(tokio::spawn(async move {
             if own.ready().await.is_ok() {
                 spare.put(own);
             }
-        })),
+        }))
     }
 }

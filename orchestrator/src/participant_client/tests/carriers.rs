@@ -304,9 +304,10 @@ async fn a_call_is_lost_with_a_participant_that_is_killed_or_stops_without_waiti
         let seen = over_both(Duration::from_millis(100), async |system| {
             let in_flight = tokio::spawn(system.post("/slow/"));
             assert_eq!(system.step().await, Step::Entered);
-            match kill {
-                true => system.serving.serving.abort(),
-                false => system.serving.shutdown.cancel(),
+            if kill {
+                system.serving.serving.abort()
+            } else {
+                system.serving.shutdown.cancel()
             }
             let in_flight = timeout(SOON, in_flight).await.expect("it ends with the participant").unwrap();
             assert_eq!(system.step().await, Step::Dropped);

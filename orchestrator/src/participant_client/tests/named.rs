@@ -93,9 +93,10 @@ impl Participant {
 
 fn answer(path: &str) -> Response<String> {
     let status: u16 = path.rsplit('/').next().and_then(|last| last.parse().ok()).unwrap_or(200);
-    let body = match path.contains("endless") {
-        true => "x".repeat(100_000),
-        false => r#"{"booking_id":"b-1","message":"sold out"}"#.to_owned(),
+    let body = if path.contains("endless") {
+        "x".repeat(100_000)
+    } else {
+        r#"{"booking_id":"b-1","message":"sold out"}"#.to_owned()
     };
     let mut response = Response::builder().status(status).header("location", "/api/elsewhere");
     if path.contains("closing") {

@@ -204,9 +204,10 @@ impl Run {
     fn send_action(&mut self, step: usize) {
         assert!(self.log.cause().is_none(), "an action of a saga that turns back");
         for &earlier in self.definition.predecessors(step) {
-            let is_done = match self.definition.steps()[earlier].is_read_only() {
-                true => self.answered[earlier],
-                false => self.journals[earlier] == Journal::Done,
+            let is_done = if self.definition.steps()[earlier].is_read_only() {
+                self.answered[earlier]
+            } else {
+                self.journals[earlier] == Journal::Done
             };
             assert!(is_done, "{} before {}", self.name(step), self.name(earlier));
         }
