@@ -95,14 +95,14 @@ impl Arrangement {
     pub(crate) fn apply(&self, mut answer: Answer) -> Result<Answer, Failure> {
         let is_asked_for = self.since.is_some() || self.reverse || self.sort != Column::Created;
         if is_asked_for && let Ok(page) = serde_json::from_str(&answer.body) {
-            let page = self.arranged(page, answer.now());
+            let page = self.arranged(page, answer.now())?;
             answer.body = serde_json::to_string(&page).map_err(|error| Failure::broken("the list", &error))?;
         }
         Ok(answer)
     }
 
-    fn arranged(&self, mut page: Page, now: DateTime<Utc>) -> Page {
-        let Some(rows) = page.transactions.as_mut().or(page.sagas.as_mut()) else { return page };
+    fn arranged(&self, mut page: Page, now: DateTime<Utc>) -> Result<Page, Failure> {
+        let Some(rows) = page.transactions.as_mut().or(page.sagas.as_mut()) else { return Ok(page) };
         let received = rows.len();
         let since = self.since.map(|since| match since {
             Since::Time(time) => time,
@@ -111,11 +111,10 @@ impl Arrangement {
                 .and_then(|ago| now.checked_sub_signed(ago))
                 .unwrap_or(DateTime::<Utc>::MIN_UTC),
         });
-        let mut keyed: Vec<(Key, Box<RawValue>)> = std::mem::take(rows)
-            .into_iter()
-            .filter_map(|row| Some((serde_json::from_str::<Key>(row.get()).ok()?, row)))
-            .filter(|(key, _)| key.created_at >= since)
-            .collect();
+        let keyed = std::mem::take(rows).into_iter().map(|row| Ok((serde_json::from_str(row.get())?, row)));
+        let keyed: Result<Vec<(Key, Box<RawValue>)>, serde_json::Error> = keyed.collect();
+        let mut keyed = keyed.map_err(|error| Failure::broken("a saga of the list", &error))?;
+        keyed.retain(|(key, _)| key.created_at >= since);
         // Stable, so rows that are equal stay in the order of their creation.
         keyed.sort_by(|(one, _), (other, _)| self.sort.compare(one, other));
         if self.reverse {
@@ -129,7 +128,7 @@ impl Arrangement {
             page.total_is_exact = (!is_complete).then_some(false);
             page.next_cursor = page.next_cursor.filter(|_| !is_complete);
         }
-        page
+        Ok(page)
     }
 }
 
@@ -173,7 +172,7 @@ mod tests {
 
     fn arrange(since_text: Option<&str>, sort: Column, reverse: bool, next_cursor: Option<&str>) -> (String, Page) {
         let arrangement = Arrangement { since: since_text.map(|text| since(text).unwrap()), sort, reverse };
-        let page = arrangement.arranged(page(next_cursor), NOW.parse().unwrap());
+        let page = arrangement.arranged(page(next_cursor), NOW.parse().unwrap()).unwrap();
         let ids = page.transactions.as_ref().unwrap().iter().map(|row| row.get().chars().nth(19).unwrap()).collect();
         (ids, page)
     }

@@ -94,11 +94,11 @@ impl Failure {
             Self::Answered { status, problem, .. } => (Some(*status), problem.as_deref()),
             Self::Usage(_) | Self::Unreachable(_) | Self::Broken(_) | Self::WrongVersion(_) => (None, None),
         };
-        let kind = match self.number() {
-            2 => "usage",
-            3 => "no_answer",
-            5 => "version",
-            _ => "failed",
+        let kind = match self {
+            Self::Usage(_) | Self::Answered { status: 400 | 422, .. } => "usage",
+            Self::Unreachable(_) => "no_answer",
+            Self::Broken(_) | Self::Answered { .. } => "failed",
+            Self::WrongVersion(_) => "version",
         };
         let document =
             Document { error: in_plain_words(&self.to_string()), kind, exit_code: self.number(), status, problem };

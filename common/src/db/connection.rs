@@ -213,7 +213,9 @@ impl Connection {
                 self.commit = Commit::Done;
                 Ok(vec![rows])
             }
-            _ => self.run_all(statements, Some("commit")).await,
+            (Transaction::None | Transaction::Wanted | Transaction::Open | Transaction::Failed, ..) => {
+                self.run_all(statements, Some("commit")).await
+            }
         }
     }
 

@@ -237,11 +237,15 @@ impl<W: BatchWriter> Shared<W> {
                 debug!(writer, items, %reason, "splitting a batch");
             }
             Ended::NotWritten(_) => error!(writer, items, %reason, "a writer handled a batch incorrectly"),
-            _ => warn!(writer, items, %reason, "a batch failed"),
+            Ended::Committed(_) => {}
+            Ended::Refused(_) | Ended::NoDatabase(_) | Ended::InDoubt(_) => {
+                warn!(writer, items, %reason, "a batch failed");
+            }
         }
-        match ended {
-            Ended::Refused(error) if blames_a_value(error) => self.activity.worked(),
-            _ => self.activity.failed(Instant::now(), &reason),
+        if matches!(ended, Ended::Refused(error) if blames_a_value(error)) {
+            self.activity.worked();
+        } else {
+            self.activity.failed(Instant::now(), &reason);
         }
         self.stats.last_error.store(Some(Arc::new(reason)));
     }

@@ -197,7 +197,9 @@ impl<P: Participant> BatchWriter for JournaledWriter<P> {
         let operation = match (settled, &item.intent) {
             (Settled::Decided(_) | Settled::Replayed(_), Intent::Act { action, .. }) => action.operation(),
             (Settled::Undone(..) | Settled::UndoneBefore(..), Intent::Compensate) => P::COMPENSATION,
-            _ => return None,
+            (Settled::Decided(_) | Settled::Replayed(_), Intent::Compensate)
+            | (Settled::Undone(..) | Settled::UndoneBefore(..), Intent::Act { .. })
+            | (Settled::TooLate(_) | Settled::ContentsDiffer | Settled::Unexplained, _) => return None,
         };
         let parameters = vec![item.transaction_id.to_string(), operation.to_owned()];
         Some(Receipt { query: IS_RECORDED, parameters })

@@ -163,10 +163,12 @@ impl Account {
 }
 
 fn can_enter(metadata: &fs::Metadata, uid: u32, gid: u32) -> bool {
-    let execute_bit = match () {
-        () if metadata.uid() == uid => 0o100,
-        () if metadata.gid() == gid => 0o010,
-        () => 0o001,
+    let execute_bit = if metadata.uid() == uid {
+        0o100
+    } else if metadata.gid() == gid {
+        0o010
+    } else {
+        0o001
     };
     metadata.mode() & execute_bit != 0
 }

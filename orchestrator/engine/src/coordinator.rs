@@ -149,33 +149,16 @@ impl Actor for Coordinator {
     ) -> Result<(), ActorProcessingErr> {
         state.arguments.entry.handled();
         match message {
-            CoordinatorMsg::StartSaga(start) => start_saga(&me, state, *start).await,
-            CoordinatorMsg::Adopt(stored) => adopt(&me, state, *stored).await,
-            CoordinatorMsg::BeginSoon(id) => {
-                tell(state, id, SagaMsg::BeginSoon);
-                Ok(())
-            }
-            CoordinatorMsg::Detach(id, waiter) => {
-                pass_on(state, id, waiter, SagaMsg::Detach);
-                Ok(())
-            }
-            CoordinatorMsg::Attach(id, waiter) => {
-                pass_on(state, id, waiter, SagaMsg::Attach);
-                Ok(())
-            }
-            CoordinatorMsg::Cancel(id) => {
-                tell(state, id, SagaMsg::CancelRequested);
-                Ok(())
-            }
-            CoordinatorMsg::Retry(id) => {
-                tell(state, id, SagaMsg::RetryNow);
-                Ok(())
-            }
-            CoordinatorMsg::Drop(id) => {
-                tell(state, id, SagaMsg::Lost);
-                Ok(())
-            }
+            CoordinatorMsg::StartSaga(start) => start_saga(&me, state, *start).await?,
+            CoordinatorMsg::Adopt(stored) => adopt(&me, state, *stored).await?,
+            CoordinatorMsg::BeginSoon(id) => tell(state, id, SagaMsg::BeginSoon),
+            CoordinatorMsg::Detach(id, waiter) => pass_on(state, id, waiter, SagaMsg::Detach),
+            CoordinatorMsg::Attach(id, waiter) => pass_on(state, id, waiter, SagaMsg::Attach),
+            CoordinatorMsg::Cancel(id) => tell(state, id, SagaMsg::CancelRequested),
+            CoordinatorMsg::Retry(id) => tell(state, id, SagaMsg::RetryNow),
+            CoordinatorMsg::Drop(id) => tell(state, id, SagaMsg::Lost),
         }
+        Ok(())
     }
 
     async fn handle_supervisor_evt(

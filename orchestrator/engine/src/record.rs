@@ -273,7 +273,9 @@ pub fn judge(write: &LogWrite, incarnation: Uuid, row: Option<&RowState>) -> Wri
         // Without a row and without a holder of the key, the lease was not live or the begin came too late.
         return match write.change {
             Change::Begin { .. } => WriteReport::NotAdmitted,
-            _ => WriteReport::RowGone,
+            Change::Outputs | Change::TurnBack { .. } | Change::MarkFailed { .. } | Change::End { .. } => {
+                WriteReport::RowGone
+            }
         };
     };
     if row.owner_incarnation != incarnation || row.epoch != write.epoch {
@@ -288,7 +290,9 @@ pub fn judge(write: &LogWrite, incarnation: Uuid, row: Option<&RowState>) -> Wri
         (_, Some(_)) => WriteReport::EndedOtherwise,
         (Change::End { status: Status::Completed, .. }, None) if row.cancel_requested => WriteReport::CancelRequested,
         // The row is ours, has not ended and carries no flag against the change: the update should have changed it.
-        _ => WriteReport::NotWritten("the row did not change".to_owned()),
+        (Change::Outputs | Change::TurnBack { .. } | Change::MarkFailed { .. } | Change::End { .. }, None) => {
+            WriteReport::NotWritten("the row did not change".to_owned())
+        }
     }
 }
 

@@ -194,10 +194,12 @@ fn begin_look(me: &ActorRef<RecoveryMsg>, state: &mut State) {
         state.search = Some(Search::default());
     }
     let question = ClaimRequest {
-        reach: match () {
-            () if state.arguments.stopping.is_cancelled() => Reach::Nothing,
-            () if held_since.elapsed() >= state.arguments.lease_for => Reach::Everybody,
-            () => Reach::OwnNode,
+        reach: if state.arguments.stopping.is_cancelled() {
+            Reach::Nothing
+        } else if held_since.elapsed() >= state.arguments.lease_for {
+            Reach::Everybody
+        } else {
+            Reach::OwnNode
         },
         search_after: state.search.map(|search| search.after),
         mine: (!state.arguments.lease.is_checked(Some(held_since))).then(|| running.ids()),

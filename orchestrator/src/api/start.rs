@@ -384,10 +384,12 @@ impl Asked {
         }
         let saga = holder.saga;
         let id = saga.id;
-        let response = match () {
-            () if saga.is_settled() => Ok(self.of_row(&saga)),
-            () if self.preference.respond_async => Ok(self.accepted(id)),
-            () => Box::pin(self.attach(id)).await,
+        let response = if saga.is_settled() {
+            Ok(self.of_row(&saga))
+        } else if self.preference.respond_async {
+            Ok(self.accepted(id))
+        } else {
+            Box::pin(self.attach(id)).await
         };
         response.map(|mut response| {
             let replayed = HeaderValue::from_static("true");

@@ -102,8 +102,10 @@ fn may_become(before: SagaState, now: SagaState) -> bool {
     match before.status {
         _ if before.has_ended => now == before,
         Status::Pending => true,
-        // It has turned back.
-        _ => !matches!(now.status, Status::Pending | Status::Completed),
+        // It has turned back, but for COMPLETED, which has ended.
+        Status::Compensating | Status::Failed | Status::Compensated | Status::Completed => {
+            !matches!(now.status, Status::Pending | Status::Completed)
+        }
     }
 }
 

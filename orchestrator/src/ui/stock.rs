@@ -93,7 +93,7 @@ pub(super) async fn restock(ui: Ui, request: Request) -> Result<Response, ApiErr
     let reply: RestockReply = reply.map_err(|no_answer| match no_answer {
         NoAnswer::Refused(StatusCode::CONFLICT, _) => ApiError::conflict(no_answer.to_string()),
         NoAnswer::Refused(StatusCode::UNPROCESSABLE_ENTITY, _) => ApiError::contents_differ(no_answer.to_string()),
-        _ => unanswered(INVENTORY, &no_answer),
+        NoAnswer::Because(_) | NoAnswer::Refused(..) => unanswered(INVENTORY, &no_answer),
     })?;
     tracing::info!(%product_id, quantity, "a product was restocked from the dashboard");
     Ok(json(StatusCode::OK, &reply))

@@ -40,7 +40,9 @@ fn settled(submitted: &Submitted, status: Status, has_ended: bool, error: Option
             json(StatusCode::CONFLICT, &Answer { dtm_result: "FAILURE", message })
         }
         // FAILED and not resolved: it is still being undone.
-        _ => accepted(submitted),
+        (Status::Pending | Status::Compensating, _) | (Status::Compensated | Status::Failed, false) => {
+            accepted(submitted)
+        }
     }
 }
 
