@@ -31,6 +31,13 @@ pub struct FieldError {
     pub message: String,
 }
 
+impl FieldError {
+    /// Makes an error of a field.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
 /// Why a body cannot be read at all.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
@@ -109,7 +116,7 @@ impl<'a> Fields<'a> {
     }
 
     fn note<T>(&mut self, name: &'static str, read: Result<T, String>) -> Option<T> {
-        read.map_err(|message| self.errors.push(FieldError { field: name.to_owned(), message })).ok()
+        read.map_err(|message| self.errors.push(FieldError::new(name, message))).ok()
     }
 }
 

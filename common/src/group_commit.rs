@@ -24,7 +24,7 @@ mod spans;
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -171,7 +171,6 @@ struct Shared<W: BatchWriter> {
     history: History,
     meters: Meters,
     tracer: Tracer,
-    panic_next: AtomicBool,
 }
 
 impl<W: BatchWriter> BatchSender<W> {
@@ -203,7 +202,6 @@ impl<W: BatchWriter> BatchSender<W> {
             activity: Activity::default(),
             history: History::default(),
             tracer,
-            panic_next: AtomicBool::new(false),
         });
         let waiting = shared.waiting.clone();
         entry.set_queue_depth(move || waiting.load(Ordering::Relaxed));
@@ -271,12 +269,6 @@ impl<W: BatchWriter> BatchSender<W> {
             warn!(writer = shared.name, reason = %describe(&error), "confirmed commits cannot be looked for now");
         }
         shared.pool.lost_commits()
-    }
-
-    /// Makes the next batch panic, for tests of supervision.
-    #[doc(hidden)]
-    pub fn panic_next_batch(&self) {
-        self.shared.panic_next.store(true, Ordering::Relaxed);
     }
 }
 

@@ -19,7 +19,6 @@ pub(crate) mod describe;
 pub(crate) mod idempotency;
 pub mod journal;
 pub(crate) mod ledger;
-pub(crate) mod pages;
 pub(crate) mod request;
 pub(crate) mod service;
 pub(crate) mod step_journal;

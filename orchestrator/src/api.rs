@@ -20,7 +20,6 @@ pub(crate) mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::fields::FieldError;
 use common::group_commit::{BatchSender, ReadError};
 use common::http::{
     Access, ApiError, Because, HeaderValue, Request, Response, Routes, StatusCode, header, json, negotiation, with_body,
@@ -30,7 +29,6 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use self::cells::Cells;
 use crate::definitions::Registry;
@@ -189,15 +187,12 @@ where
 }
 
 /// Reads the saga's id from the path.
-fn saga_id(request: &Request) -> Result<SagaId, ApiError> {
+pub(crate) fn saga_id(request: &Request) -> Result<SagaId, ApiError> {
     let (field, text) = match request.find_param("saga_id") {
         Some(text) => ("saga_id", text),
         None => ("transaction_id", request.param("transaction_id")),
     };
-    text.parse::<Uuid>().map(SagaId).map_err(|_| {
-        let (field, message) = (field.to_owned(), "expected a UUID".to_owned());
-        ApiError::bad_fields_422(vec![FieldError { field, message }])
-    })
+    text.parse().map(SagaId).map_err(|_| ApiError::bad_field_422(field, "expected a UUID"))
 }
 
 /// Maps a failed read of the saga log to a 503.

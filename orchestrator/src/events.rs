@@ -77,6 +77,7 @@ pub(crate) fn events(
             once_waited: longest * 3 / 4,
             sent: Arc::default(),
             one_by_one: Arc::default(),
+            turn: tokio::sync::Mutex::default(),
         },
     );
     let reader = reader::reader(

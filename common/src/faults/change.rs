@@ -129,6 +129,6 @@ impl Given<'_> {
     }
 
     fn complaint(&self, message: impl Into<String>) -> FieldError {
-        FieldError { field: self.field.clone(), message: message.into() }
+        FieldError::new(&self.field, message)
     }
 }

@@ -177,7 +177,6 @@ async fn transact<W: BatchWriter>(
     attempt: Try,
 ) -> Ended<W::Answer> {
     connection.begin();
-    assert!(!shared.panic_next.swap(false, Ordering::Relaxed), "a panic was requested");
     let written = shared.writer.write(connection, items, attempt).await;
     if let (Err(BatchError::Database(error)), true) = (&written, connection.is_begin_in_doubt()) {
         return Ended::InDoubt(format!("begin: {}", describe(error)));

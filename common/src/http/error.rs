@@ -132,6 +132,16 @@ impl ApiError {
         Self::bad_fields(StatusCode::UNPROCESSABLE_ENTITY, errors)
     }
 
+    /// 400: this field is invalid.
+    pub fn bad_field_400(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::bad_fields_400(vec![FieldError::new(field, message)])
+    }
+
+    /// 422: this field is invalid.
+    pub fn bad_field_422(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::bad_fields_422(vec![FieldError::new(field, message)])
+    }
+
     /// 404: the resource does not exist.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)

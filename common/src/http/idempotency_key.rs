@@ -40,7 +40,7 @@ impl IdempotencyKey {
             Some(_) => Err(Wrong::List),
             None => std::str::from_utf8(first.as_bytes()).map_err(|_| Wrong::NoKey).and_then(Self::parse),
         };
-        let error = |message| vec![FieldError { field: "Idempotency-Key".to_owned(), message }];
+        let error = |message: String| vec![FieldError::new("Idempotency-Key", message)];
         read.map(Some).map_err(|wrong| match wrong {
             Wrong::List => ApiError::bad_fields_422(error("expected one key, not a list".to_owned())),
             Wrong::NoKey => {

@@ -19,11 +19,19 @@ pub struct Page<C> {
 }
 
 impl<C> Page<C> {
+    /// Reads the requested page from a query.
+    ///
+    /// # Errors
+    /// Every bad parameter.
+    pub fn of(query: &Query, cursor: impl FnOnce(&str) -> Option<C>) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let page = Self::read(query, cursor, &mut errors);
+        if errors.is_empty() { Ok(page) } else { Err(errors) }
+    }
+
     /// Reads the requested page from a query; errors are added to `errors`.
     pub fn read(query: &Query, cursor: impl FnOnce(&str) -> Option<C>, errors: &mut Vec<FieldError>) -> Self {
-        let mut bad = |field: &str, message: &str| {
-            errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
-        };
+        let mut bad = |field: &str, message: &str| errors.push(FieldError::new(field, message));
         let mut page = Self { limit: DEFAULT_LIMIT, cursor: None };
         if let Some(text) = query.get("limit") {
             match plain_number(text).filter(|limit| LIMITS.contains(limit)) {
@@ -69,9 +77,7 @@ mod tests {
     fn read(limit: Option<&str>, cursor: Option<&str>) -> Result<Page<i64>, Vec<FieldError>> {
         let given = [("limit", limit), ("cursor", cursor)];
         let given = given.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.to_owned())));
-        let mut errors = Vec::new();
-        let page = Page::read(&Query(given.collect()), plain_number, &mut errors);
-        if errors.is_empty() { Ok(page) } else { Err(errors) }
+        Page::of(&Query(given.collect()), plain_number)
     }
 
     #[test]

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::ApiError;
-use crate::{fields::FieldError, wire};
+use crate::wire;
 
 /// A client's secret.
 #[derive(Clone, Debug)]
@@ -25,10 +25,7 @@ impl SagaSecret {
     pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
         let mut lines = headers.get_all(wire::SAGA_SECRET).iter();
         let Some(first) = lines.next() else { return Ok(None) };
-        let bad = |message: String| {
-            let field = "Saga-Secret".to_owned();
-            ApiError::bad_fields_422(vec![FieldError { field, message }])
-        };
+        let bad = |message: String| ApiError::bad_field_422("Saga-Secret", message);
         if lines.next().is_some() {
             return Err(bad("expected one secret, not several".to_owned()));
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use arc_swap::ArcSwapOption;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -15,26 +15,14 @@ use crate::supervision::{ActorEntry, ChildSpec, Handle, child};
 
 /// Creates the child that serves a front on a listener, which it keeps across restarts.
 pub fn server(entry: Arc<ActorEntry>, front: HttpService, listener: TcpListener) -> ChildSpec {
-    let (shared, listener) = (entry.clone(), Kept(Arc::new(Mutex::new(Some(Arc::new(listener))))));
+    let (shared, listener) = (entry.clone(), Arc::new(ArcSwapOption::from_pointee(listener)));
     child(entry, Handle::new(), move || {
         (Server, ServerArgs { entry: shared.clone(), front: front.clone(), listener: listener.clone() })
     })
 }
 
-/// The listener, kept between restarts until a stop. Clones share it.
-#[derive(Clone)]
-struct Kept(Arc<Mutex<Option<Arc<TcpListener>>>>);
-
-impl Kept {
-    fn get(&self) -> Option<Arc<TcpListener>> {
-        self.0.lock().clone()
-    }
-
-    /// Drops this reference; the listener closes when the serving task drops its own.
-    fn let_go(&self) {
-        self.0.lock().take();
-    }
-}
+/// The listener, kept between restarts until a stop.
+type Kept = Arc<ArcSwapOption<TcpListener>>;
 
 struct Server;
 
@@ -59,7 +47,7 @@ impl Actor for Server {
     type Arguments = ServerArgs;
 
     async fn pre_start(&self, myself: ActorRef<Ended>, args: ServerArgs) -> Result<ServerState, ActorProcessingErr> {
-        let listener = args.listener.get().ok_or("the listener is closed")?;
+        let listener = args.listener.load_full().ok_or("the listener is closed")?;
         let address = listener.local_addr()?.to_string();
         args.entry.set_state(move || json!({ "address": address }));
         let stop = CancellationToken::new();
@@ -76,7 +64,8 @@ impl Actor for Server {
     }
 
     async fn post_stop(&self, _: ActorRef<Ended>, state: &mut ServerState) -> Result<(), ActorProcessingErr> {
-        state.listener.let_go();
+        // The listener closes when the serving task drops its own reference.
+        state.listener.store(None);
         state.stop.cancel();
         if let Some(serving) = state.serving.take() {
             serving.await?;

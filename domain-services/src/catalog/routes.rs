@@ -17,8 +17,7 @@ use crate::participant::{
     self,
     answer::{self, RETRY_AFTER_S},
     api::{simulated_read, with},
-    pages::page_by_id,
-    request::transaction_in_path,
+    request::{page_by_id, transaction_in_path},
 };
 
 /// The operation name of a product read in the failure lab.

@@ -1,7 +1,6 @@
 //! The routes of purchases.
 
 use common::{
-    fields::FieldError,
     http::{Access, ApiError, Request, Response, Routes, StatusCode, json, page::plain_number},
     ids::{TransactionId, UserId},
     wire::{
@@ -14,8 +13,7 @@ use super::{Purchases, describe, table};
 use crate::participant::{
     Participant, answer,
     api::{ParticipantApi, with},
-    pages::page_by_id,
-    request::transaction_in_path,
+    request::{page_by_id, read_transaction_id, transaction_in_path},
 };
 
 pub(super) fn routes(api: &ParticipantApi<Purchases>) -> Routes {
@@ -47,9 +45,7 @@ async fn cancel(api: ParticipantApi<Purchases>, request: Request) -> Result<Resp
 async fn cancel_by_id(api: ParticipantApi<Purchases>, request: Request) -> Result<Response, ApiError> {
     let asked = request.param("purchase_id");
     let transaction_id = if is_number(asked) { find(&api, asked).await?.transaction_id } else { asked.to_owned() };
-    let transaction_id = TransactionId::from_client(&transaction_id).map_err(|error| {
-        ApiError::bad_fields_400(vec![FieldError { field: "transaction_id".to_owned(), message: error.to_string() }])
-    })?;
+    let transaction_id = read_transaction_id(&transaction_id)?;
     api.compensate(&request, transaction_id).await
 }
 
@@ -61,9 +57,8 @@ async fn show(api: ParticipantApi<Purchases>, request: Request) -> Result<Respon
 
 async fn list(api: ParticipantApi<Purchases>, request: Request) -> Result<Response, ApiError> {
     let page = page_by_id(&request)?;
-    let user_id = request.query.get("user_id").map(UserId::parse).transpose().map_err(|error| {
-        ApiError::bad_fields_400(vec![FieldError { field: "user_id".to_owned(), message: error.to_string() }])
-    })?;
+    let user_id = request.query.get("user_id").map(UserId::parse).transpose();
+    let user_id = user_id.map_err(|error| ApiError::bad_field_400("user_id", error.to_string()))?;
     let before = page.cursor.unwrap_or(i64::MAX);
     let mut purchases = api
         .ledger

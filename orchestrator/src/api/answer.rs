@@ -119,8 +119,13 @@ pub(super) fn accepted(request: &Request, id: SagaId) -> Response {
         message: "Transaction accepted",
         timestamp: common::wire::timestamp(Utc::now()),
     };
-    let mut response = json(StatusCode::ACCEPTED, &body);
-    if let Ok(location) = HeaderValue::from_str(&format!("{}/saga/status/{id}", request.prefix)) {
+    accepted_at(&format!("{}/saga/status/{id}", request.prefix), &body)
+}
+
+/// 202 with the path of a status URL as its `Location`.
+pub(super) fn accepted_at(path: &str, body: &impl Serialize) -> Response {
+    let mut response = json(StatusCode::ACCEPTED, body);
+    if let Ok(location) = HeaderValue::from_str(path) {
         response.headers_mut().insert("location", location);
     }
     response

@@ -41,12 +41,12 @@ async fn listen(api: ApiContext, request: Request) -> Result<Response, ApiError>
 
 fn read(request: &Request) -> Result<Wanted, ApiError> {
     let mut errors = Vec::new();
-    let mut bad = |field: &str, message: String| errors.push(FieldError { field: field.to_owned(), message });
+    let mut bad = |field: &str, message: &str| errors.push(FieldError::new(field, message));
     let mut wanted = Wanted { client: request.client, ..Wanted::default() };
     if let Some(text) = request.query.get(SAGA) {
         match text.parse::<Uuid>() {
             Ok(id) => wanted.saga = Some(SagaId(id)),
-            Err(_) => bad(SAGA, "expected a UUID".to_owned()),
+            Err(_) => bad(SAGA, "expected a UUID"),
         }
     }
     // The header wins: a reconnecting browser repeats the parameter of its first request, and its last event is in the
@@ -56,7 +56,7 @@ fn read(request: &Request) -> Result<Wanted, ApiError> {
     if let Some((field, text)) = given.filter(|(_, text)| !text.is_empty()) {
         match text.parse::<EventId>() {
             Ok(id) => wanted.after = Some(id),
-            Err(error) => bad(field, error.to_string()),
+            Err(error) => bad(field, &error.to_string()),
         }
     }
     if errors.is_empty() { Ok(wanted) } else { Err(ApiError::bad_fields_422(errors)) }

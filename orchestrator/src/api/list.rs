@@ -71,7 +71,7 @@ pub(crate) fn read(request: &Request) -> Result<(Filter, page::Page<Uuid>), ApiE
     let mut errors = Vec::new();
     let query = &request.query;
     let part = page::Page::read(query, |text| text.parse().ok(), &mut errors);
-    let mut bad = |field: &str, message: String| errors.push(FieldError { field: field.to_owned(), message });
+    let mut bad = |field: &str, message: String| errors.push(FieldError::new(field, message));
     let mut filter = Filter { before: part.cursor, limit: part.rows(), ..Filter::default() };
     if let Some(text) = query.get("status") {
         filter.status = Status::parse(text);

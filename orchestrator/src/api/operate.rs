@@ -203,11 +203,7 @@ struct AttentionReason {
 }
 
 pub(super) async fn attention(api: ApiContext, request: Request) -> Result<Response, ApiError> {
-    let mut errors = Vec::new();
-    let part = page::Page::read(&request.query, read_cursor, &mut errors);
-    if !errors.is_empty() {
-        return Err(ApiError::bad_fields_422(errors));
-    }
+    let part = page::Page::of(&request.query, read_cursor).map_err(ApiError::bad_fields_422)?;
     let (after, rows) = (After(part.cursor), part.rows());
     let (total, mut rows) = api
         .saga_log

@@ -37,6 +37,8 @@ pub(crate) struct Outbox {
     /// Whether the database refused an item of several sagas: the next flush sends each saga alone, so that only the one
     /// whose value is refused loses its changes.
     pub(crate) one_by_one: Arc<AtomicBool>,
+    /// Held during a flush, so that the last one takes up what the one before puts back.
+    pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
 pub(crate) fn outbox(entry: Arc<ActorEntry>, outbox: Outbox) -> ChildSpec {
@@ -60,6 +62,7 @@ impl Periodic for Outbox {
 impl Outbox {
     /// Enqueues the changes that have waited for this time, and waits until they are written or refused.
     async fn flush(&self, once_waited: Duration) {
+        let _turn = self.turn.lock().await;
         let sagas = self.running.all();
         let (sagas_an_item, once_waited) = if self.one_by_one.swap(false, Ordering::Relaxed) {
             (1, Duration::ZERO)

@@ -49,6 +49,11 @@ impl Facts {
         self.transactions.iter().map(|(id, transaction)| (id.as_str(), transaction))
     }
 
+    /// Returns the transactions that are sagas, with their ids.
+    pub(super) fn sagas(&self) -> impl Iterator<Item = (&str, &Saga)> {
+        self.all().filter_map(|(id, transaction)| Some((id, transaction.saga.as_ref()?)))
+    }
+
     /// Returns the transactions without manual changes.
     pub(super) fn untouched(&self) -> impl Iterator<Item = (&str, &Transaction)> {
         self.all().filter(|(_, transaction)| !transaction.is_touched())

@@ -6,7 +6,7 @@ use saga_engine::Status;
 
 /// Unfinished sagas, while sagas may run.
 pub(super) fn unfinished(facts: &Facts, run: Run) -> Verdict {
-    let sagas = facts.all().filter_map(|(id, transaction)| Some((id, transaction.saga.as_ref()?)));
+    let sagas = facts.sagas();
     let open = sagas.filter(|(_, saga)| run == Run::Live && saga.ended_at.is_none());
     Verdict::over("sagas that run", "sagas", open, |saga| {
         Some(match &saga.attention {
@@ -18,7 +18,7 @@ pub(super) fn unfinished(facts: &Facts, run: Run) -> Verdict {
 
 /// Sagas that a person has settled: the state of their effects is known to that person only.
 pub(super) fn settled_by_a_person(facts: &Facts) -> Verdict {
-    let sagas = facts.all().filter_map(|(id, transaction)| Some((id, transaction.saga.as_ref()?)));
+    let sagas = facts.sagas();
     let settled = sagas.filter(|(_, saga)| saga.is_settled && saga.ended_at.is_some());
     Verdict::over("sagas that a person settled", "sagas", settled, |saga| {
         Some(saga.attention.clone().unwrap_or_else(|| "FAILED".to_owned()))

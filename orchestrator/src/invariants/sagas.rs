@@ -7,7 +7,7 @@ use saga_engine::log::StepView;
 
 /// Every accepted saga ends. While sagas may run, only ended sagas are checked, for a valid end.
 pub(super) fn every_accepted_saga_ends(facts: &Facts, run: Run) -> Verdict {
-    let sagas = facts.all().filter_map(|(id, transaction)| Some((id, transaction.saga.as_ref()?)));
+    let sagas = facts.sagas();
     let judged = sagas.filter(|(_, saga)| run == Run::Over || saga.ended_at.is_some());
     Verdict::over("every accepted saga ends", "sagas", judged, |saga| {
         let why = match (saga.status, saga.ended_at) {

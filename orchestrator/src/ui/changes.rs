@@ -1,16 +1,13 @@
 //! `GET /ui/api/sagas/{saga_id}/changes`: the kept changes of one saga, in the form of its events. The page of a saga
 //! draws its attempts from them, also those before it was opened.
 
-use common::fields::FieldError;
 use common::http::{ApiError, Request, Response, StatusCode, json};
-use saga_engine::SagaId;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::Ui;
-use crate::api::unreadable;
+use crate::api::{saga_id, unreadable};
 use crate::store::saga_events;
 
 /// The kept changes of a saga.
@@ -23,10 +20,7 @@ pub(super) struct ChangesView {
 }
 
 pub(super) async fn show(ui: Ui, request: Request) -> Result<Response, ApiError> {
-    let id = request.param("saga_id").parse::<Uuid>().map(SagaId).map_err(|_| {
-        let (field, message) = ("saga_id".to_owned(), "expected a UUID".to_owned());
-        ApiError::bad_fields_422(vec![FieldError { field, message }])
-    })?;
+    let id = saga_id(&request)?;
     let api = &ui.api;
     let read = api.saga_log.read_list(move |connection| Box::pin(saga_events::read(connection, id)));
     let found = read.await.map_err(unreadable)?;

@@ -96,12 +96,8 @@ fn read<'a>(request: &Request, known: &'a [String]) -> Result<Vec<(&'a str, Valu
     let given: Map<String, Value> =
         serde_json::from_slice(&request.body).map_err(|error| ApiError::malformed(error.to_string()))?;
     let unknown = given.keys().filter(|name| *name != SEED && !known.contains(name));
-    let mut errors: Vec<FieldError> = unknown
-        .map(|name| FieldError {
-            field: name.clone(),
-            message: format!("unknown, expected one of {}", known.join(", ")),
-        })
-        .collect();
+    let mut errors: Vec<FieldError> =
+        unknown.map(|name| FieldError::new(name, format!("unknown, expected one of {}", known.join(", ")))).collect();
     let mut changes = Vec::new();
     for service in known {
         let mut change = match given.get(service) {
@@ -109,8 +105,7 @@ fn read<'a>(request: &Request, known: &'a [String]) -> Result<Vec<(&'a str, Valu
             None if given.contains_key(SEED) => Map::new(),
             None => continue,
             Some(_) => {
-                let message = "expected an object of operations".to_owned();
-                errors.push(FieldError { field: service.clone(), message });
+                errors.push(FieldError::new(service, "expected an object of operations"));
                 continue;
             }
         };
@@ -127,13 +122,10 @@ fn complaints(service: &str, problem: &Value) -> Vec<FieldError> {
     let text = |error: &Value, member: &str| error[member].as_str().unwrap_or_default().to_owned();
     let errors = problem["errors"].as_array().into_iter().flatten();
     let mut complaints: Vec<FieldError> = errors
-        .map(|error| FieldError {
-            field: format!("{service}.{}", text(error, "field")),
-            message: text(error, "message"),
-        })
+        .map(|error| FieldError::new(format!("{service}.{}", text(error, "field")), text(error, "message")))
         .collect();
     if complaints.is_empty() {
-        complaints.push(FieldError { field: service.to_owned(), message: text(problem, "detail") });
+        complaints.push(FieldError::new(service, text(problem, "detail")));
     }
     complaints
 }

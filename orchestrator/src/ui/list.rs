@@ -4,7 +4,6 @@
 //! sagas per request; the cursor continues from there. Sagas that run on this node are shown from memory, not from the
 //! log.
 
-use common::fields::FieldError;
 use common::http::{ApiError, Request, Response, StatusCode, json};
 use serde::Serialize;
 use smol_str::SmolStr;
@@ -48,7 +47,7 @@ pub(super) async fn show(ui: Ui, request: Request) -> Result<Response, ApiError>
     let text = request.query.get("text").map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
     if text.as_ref().is_some_and(|text| text.chars().count() > MAX_TEXT || text.contains('\0')) {
         let message = format!("expected at most {MAX_TEXT} characters");
-        return Err(ApiError::bad_fields_422(vec![FieldError { field: "text".to_owned(), message }]));
+        return Err(ApiError::bad_field_422("text", message));
     }
     let api = &ui.api;
     let search = Search { filter, text };

@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use common::fields::FieldError;
 use common::http::{ApiError, Request, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -94,7 +93,7 @@ pub(super) async fn show(ui: Ui, request: Request) -> Result<Response, ApiError>
     let name = request.query.get("minutes").unwrap_or(RANGES[0].name);
     let Some(index) = RANGES.iter().position(|range| range.name == name) else {
         let message = format!("expected one of {}", RANGES.map(|range| range.name).join(", "));
-        return Err(ApiError::bad_fields_422(vec![FieldError { field: "minutes".to_owned(), message }]));
+        return Err(ApiError::bad_field_422("minutes", message));
     };
     let range = RANGES[index];
     let make = async {

@@ -47,11 +47,7 @@ struct ProductStock {
 }
 
 pub(super) async fn show(ui: Ui, request: Request) -> Result<Response, ApiError> {
-    let mut errors = Vec::new();
-    let Page { limit, cursor } = Page::read(&request.query, plain_number, &mut errors);
-    if !errors.is_empty() {
-        return Err(ApiError::bad_fields_422(errors));
-    }
+    let Page { limit, cursor } = Page::of(&request.query, plain_number).map_err(ApiError::bad_fields_422)?;
     let after = cursor.map_or_else(String::new, |cursor| format!("&cursor={cursor}"));
     let path = format!("/products/?limit={limit}{after}");
     let page = ui.neighbours.ask_any::<ProductPage>(CATALOG, Method::GET, &path, None).await;

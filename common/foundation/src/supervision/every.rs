@@ -24,7 +24,7 @@ pub trait Periodic: Send + Sync + 'static {
 /// actor.
 pub fn every<P: Periodic>(entry: Arc<ActorEntry>, first: Duration, work: P) -> ChildSpec {
     let arguments = Arc::new(Arguments { entry: entry.clone(), first, work });
-    child(entry, Handle::new(), move || (Repeater(std::marker::PhantomData), arguments.clone()))
+    child(entry, Handle::new(), move || (Repeater(arguments.clone()), ()))
 }
 
 struct Arguments<P> {
@@ -33,7 +33,7 @@ struct Arguments<P> {
     work: P,
 }
 
-struct Repeater<P>(std::marker::PhantomData<P>);
+struct Repeater<P>(Arc<Arguments<P>>);
 
 enum RepeaterMsg {
     Run,
@@ -43,29 +43,25 @@ enum RepeaterMsg {
 
 impl<P: Periodic> Actor for Repeater<P> {
     type Msg = RepeaterMsg;
-    type State = Arc<Arguments<P>>;
-    type Arguments = Arc<Arguments<P>>;
+    type State = ();
+    type Arguments = ();
 
-    async fn pre_start(
-        &self,
-        me: ActorRef<RepeaterMsg>,
-        arguments: Arc<Arguments<P>>,
-    ) -> Result<Arc<Arguments<P>>, ActorProcessingErr> {
-        me.send_after(arguments.first, || RepeaterMsg::Run);
-        Ok(arguments)
+    async fn pre_start(&self, me: ActorRef<RepeaterMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+        me.send_after(self.0.first, || RepeaterMsg::Run);
+        Ok(())
     }
 
     async fn handle(
         &self,
         me: ActorRef<RepeaterMsg>,
         message: RepeaterMsg,
-        state: &mut Arc<Arguments<P>>,
+        (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
-        state.entry.handled();
+        self.0.entry.handled();
         match message {
             RepeaterMsg::Run => {
-                let state = state.clone();
-                let run = tokio::spawn(async move { state.work.run().await });
+                let arguments = self.0.clone();
+                let run = tokio::spawn(async move { arguments.work.run().await });
                 tokio::spawn(async move {
                     // The actor may have stopped; then the rest is dropped.
                     let _ = me.cast(RepeaterMsg::Ended(run.await));
@@ -76,12 +72,8 @@ impl<P: Periodic> Actor for Repeater<P> {
         Ok(())
     }
 
-    async fn post_stop(
-        &self,
-        _: ActorRef<RepeaterMsg>,
-        state: &mut Arc<Arguments<P>>,
-    ) -> Result<(), ActorProcessingErr> {
-        state.work.stop().await;
+    async fn post_stop(&self, _: ActorRef<RepeaterMsg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        self.0.work.stop().await;
         Ok(())
     }
 }

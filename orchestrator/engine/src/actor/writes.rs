@@ -157,9 +157,7 @@ fn undo_without_row(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
     state.saga.progress().waiting_for.write = None;
     state.cancel_is_waiting = true;
     state.turned_at.get_or_insert_with(Instant::now);
-    for waiter in state.waiters.drain(..).chain(state.leaving.drain(..)) {
-        let _ = waiter.send(StartAnswer::RowGone(state.saga.id));
-    }
+    tell_all(state, &StartAnswer::RowGone(state.saga.id));
     try_again_without_row(me, state);
 }
 
@@ -297,6 +295,10 @@ fn end(
 fn answer(state: &mut SagaState, status: Status, error: Option<String>, at: DateTime<Utc>) {
     let standing = Standing { saga: state.saga.clone(), status, error, at };
     let told = if state.row_is_gone { StartAnswer::RowGone(state.saga.id) } else { StartAnswer::Settled(standing) };
+    tell_all(state, &told);
+}
+
+fn tell_all(state: &mut SagaState, told: &StartAnswer) {
     for waiter in state.waiters.drain(..).chain(state.leaving.drain(..)) {
         let _ = waiter.send(told.clone());
     }
@@ -308,9 +310,7 @@ pub(super) fn give_up(
     state: &mut SagaState,
     told: StartAnswer,
 ) -> Result<(), ActorProcessingErr> {
-    for waiter in state.waiters.drain(..).chain(state.leaving.drain(..)) {
-        let _ = waiter.send(told.clone());
-    }
+    tell_all(state, &told);
     me.stop(None);
     Ok(())
 }

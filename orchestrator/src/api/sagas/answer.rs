@@ -1,12 +1,13 @@
 //! Response bodies of `POST /sagas`: 200, 202, 409 and 502.
 
 use chrono::{DateTime, Utc};
-use common::http::{HeaderValue, Request, Response, StatusCode, json};
+use common::http::{Request, Response, StatusCode, json};
 use serde::Serialize;
 use smol_str::SmolStr;
 use utoipa::ToSchema;
 
 use super::outputs::{ByStep, by_step};
+use crate::api::answer::accepted_at;
 use saga_engine::actor::Standing;
 use saga_engine::log::StepView;
 use saga_engine::stored::StoredSaga;
@@ -109,9 +110,5 @@ pub(super) fn failed_step(steps: &[StepView], error: Option<&str>) -> Option<Smo
 /// 202: the saga is in the log and runs; `Location` is its status URL.
 pub(in crate::api) fn accepted(request: &Request, id: SagaId) -> Response {
     let body = Accepted { saga_id: id, status: Status::Pending, timestamp: common::wire::timestamp(Utc::now()) };
-    let mut response = json(StatusCode::ACCEPTED, &body);
-    if let Ok(location) = HeaderValue::from_str(&format!("{}/sagas/{id}", request.prefix)) {
-        response.headers_mut().insert("location", location);
-    }
-    response
+    accepted_at(&format!("{}/sagas/{id}", request.prefix), &body)
 }

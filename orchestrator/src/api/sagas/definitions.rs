@@ -142,7 +142,7 @@ pub(in crate::api) async fn put(api: ApiContext, request: Request) -> Result<Res
 fn identity(request: &Request) -> Result<(String, i32), ApiError> {
     let (name, version) = (request.param("name"), request.param("version"));
     let mut errors = Vec::new();
-    let mut bad = |field: &str, message: String| errors.push(FieldError { field: field.to_owned(), message });
+    let mut bad = |field: &str, message: String| errors.push(FieldError::new(field, message));
     if !is_name(name) {
         bad("name", format!("expected {FORM}"));
     }

@@ -44,12 +44,12 @@ fn read_input(value: &RawValue) -> Result<Value, Vec<FieldError>> {
 fn read_steps(value: &RawValue) -> Result<Value, Vec<FieldError>> {
     match read_exactly(value.get()).map_err(|errors| errors_below("/steps", errors))? {
         steps @ Value::Array(_) => Ok(steps),
-        _ => Err(vec![FieldError { field: "steps".to_owned(), message: "expected an array of steps".to_owned() }]),
+        _ => Err(vec![FieldError::new("steps", "expected an array of steps")]),
     }
 }
 
 fn errors_below(field: &str, errors: Vec<InputError>) -> Vec<FieldError> {
-    let below = |InputError { pointer, detail }| FieldError { field: format!("{field}{pointer}"), message: detail };
+    let below = |InputError { pointer, detail }| FieldError::new(format!("{field}{pointer}"), detail);
     errors.into_iter().map(below).collect()
 }
 
@@ -83,21 +83,24 @@ pub(in crate::api) async fn start(api: ApiContext, request: Request) -> Result<R
             let input = Input::new(json!({ "steps": steps, "input": input }));
             Wanted { definition: INLINE.to_owned(), version: None, input }
         }
-        (None, Some(_)) => return Err(bad("steps", "steps that come with a saga are off: set sagas.inline = true")),
-        (Some(_), Some(_)) => return Err(bad("steps", "give either a definition or steps")),
-        (None, None) => return Err(bad("definition", "is required")),
+        (None, Some(_)) => {
+            return Err(ApiError::bad_field_422(
+                "steps",
+                "steps that come with a saga are off: set sagas.inline = true",
+            ));
+        }
+        (Some(_), Some(_)) => return Err(ApiError::bad_field_422("steps", "give either a definition or steps")),
+        (None, None) => return Err(ApiError::bad_field_422("definition", "is required")),
     };
     start::start(api, request, start::Wanted::Saga(wanted)).await
 }
 
-fn bad(field: &str, message: impl Into<String>) -> ApiError {
-    ApiError::bad_fields_422(vec![FieldError { field: field.to_owned(), message: message.into() }])
-}
-
 fn not_found(error: NotFound) -> ApiError {
     match error {
-        NotFound::Name(_) | NotFound::StartedElsewhere { .. } => bad("definition", error.to_string()),
-        NotFound::Version(..) => bad("version", error.to_string()),
+        NotFound::Name(_) | NotFound::StartedElsewhere { .. } => {
+            ApiError::bad_field_422("definition", error.to_string())
+        }
+        NotFound::Version(..) => ApiError::bad_field_422("version", error.to_string()),
         NotFound::NotEverywhere(_) => ApiError::unavailable(error.to_string(), 1),
     }
 }
