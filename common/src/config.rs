@@ -34,8 +34,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 pub use error::{ConfigErrors, ConfigProblem};
+pub use foundation::judgement::Judgement;
 pub use lookup::Found;
-pub use named::{Judgement, NamedParticipantSettings};
+pub use named::NamedParticipantSettings;
 pub(crate) use pairs::{headers, pairs};
 pub use profiles::{DEVELOPMENT, PRODUCTION};
 pub use sections::*;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::config::{self, RetryPolicy, Settings};
+use common::config::{RetryPolicy, Settings};
 use common::db::{self, DbError};
 use common::group_commit::BatchSender;
 use common::http::{Draining, HttpService, Transport, debug, server};
@@ -340,13 +340,7 @@ pub async fn start(
 /// Returns the participants that definitions can name.
 fn participants(settings: &Settings) -> KnownParticipants {
     let ours = ["catalog", "payments", "inventory", "purchases"].map(|name| (name.to_owned(), Judgement::Recorded));
-    let named = settings.named_participants.iter().map(|(name, named)| {
-        let judgement = match named.judgement {
-            config::Judgement::Recorded => Judgement::Recorded,
-            config::Judgement::Status => Judgement::Status,
-        };
-        (name.clone(), judgement)
-    });
+    let named = settings.named_participants.iter().map(|(name, named)| (name.clone(), named.judgement));
     KnownParticipants(ours.into_iter().chain(named).collect())
 }
 

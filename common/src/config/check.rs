@@ -217,14 +217,9 @@ pub(super) fn find<'a>(schema: &'a Map<String, Value>, path: &[String]) -> Resul
         let value = child(table, &section, name, index + 1 < path.len())?;
         section = join(&section, name);
         match &value.kind {
-            ValueKind::Table(inner) => table = inner,
             kind if index + 1 == path.len() => return Ok(kind),
-            kind => {
-                return Err(format!("unknown key, {section} is {}, not a section", Kind::of(kind).name()));
-            }
-        }
-        if index + 1 == path.len() {
-            return Ok(&value.kind);
+            ValueKind::Table(inner) => table = inner,
+            kind => return Err(format!("unknown key, {section} is {}, not a section", Kind::of(kind).name())),
         }
     }
     Err("unknown key".to_owned())

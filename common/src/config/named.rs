@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use config::{ConfigError, Map, Value, ValueKind};
+use foundation::judgement::Judgement;
 use foundation::names::{FORM, is_name};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -37,26 +38,6 @@ pub struct NamedParticipantSettings {
     pub http2: bool,
     /// How it is called.
     pub calls: ParticipantSettings,
-}
-
-/// How the answers of a participant are judged.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Judgement {
-    /// It records decisions: a refusal is a 409 with `Saga-Decision: refused`.
-    Recorded,
-    /// By the status alone: 409 is a refusal, 425 means that it is still at work.
-    Status,
-}
-
-impl Judgement {
-    /// Returns the statuses that confirm a compensation, unless the configuration names others.
-    pub fn absent(self) -> Vec<u16> {
-        match self {
-            Self::Recorded => Vec::new(),
-            Self::Status => vec![404, 410],
-        }
-    }
 }
 
 /// The keys that only a named participant has.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use foundation::judgement::Judgement;
 use saga_engine::definition::{
     Context, Definition, DefinitionError, Effect, MakeRequest, Operation, ReadReply, Start, Step,
 };
@@ -13,16 +14,6 @@ use crate::file::SagaFile;
 use crate::outline::Kind;
 use crate::scope::Scope;
 use crate::steps::FileStep;
-
-/// How a participant's answers are judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judgement {
-    /// It records its decisions: a refusal is a 409 with `Saga-Decision: refused`, and a compensation that comes first
-    /// leaves a tombstone.
-    Recorded,
-    /// It is judged by its statuses alone: a 409 is a refusal, and only steps that started are undone.
-    Status,
-}
 
 impl SagaFile {
     /// Makes the engine's definition; `judgement` returns how each participant's answers are judged.

@@ -75,8 +75,8 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-pub use compile::Judgement;
 pub use file::{Accepted, SagaFile};
+pub use foundation::judgement::Judgement;
 pub use headers::is_reserved_header;
 pub use inputs::{InputError, read_exactly};
 pub use name::{INLINE, is_reserved};

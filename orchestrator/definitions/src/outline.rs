@@ -10,7 +10,7 @@ use crate::limits::{DURATIONS_MS, PARALLEL, VERSIONS};
 use crate::name::{INLINE, is_reserved};
 use crate::pointer::Pointer;
 use crate::problem::{Place, Problems, did_you_mean};
-use crate::source::{Member, Node, Table};
+use crate::source::{Data, Member, Node, Table};
 use saga_engine::definition::{DEFAULT_MAX_PARALLEL, MAX_STEPS};
 
 /// Name and version, if they are known before the definition is read.
@@ -101,8 +101,8 @@ pub(crate) fn read<'a>(
     let table = root.table("a definition", &FILE_KEYS, problems)?;
     let name = read_name(&table, identity, problems).unwrap_or_default();
     let version = read_version(&table, identity, problems).unwrap_or(1);
-    let deadline_ms = optional_integer(&table, "deadline_ms", DURATIONS_MS, problems);
-    let max_parallel = optional_integer(&table, "max_parallel", PARALLEL, problems);
+    let deadline_ms = table.integer("deadline_ms", DURATIONS_MS, problems);
+    let max_parallel = table.integer("max_parallel", PARALLEL, problems);
     let steps = table.required("the definition", "steps", "at least one [[steps]]", problems)?;
     let steps = read_steps(steps, participants, problems)?;
     Some(Outline {
@@ -165,15 +165,6 @@ fn read_version(table: &Table<'_>, identity: Identity<'_>, problems: &mut Proble
     Some(version)
 }
 
-fn optional_integer(
-    table: &Table<'_>,
-    name: &str,
-    range: std::ops::RangeInclusive<u64>,
-    problems: &mut Problems,
-) -> Option<u64> {
-    table.get(name)?.integer(name, range, problems)
-}
-
 fn read_steps<'a>(list: &'a Node, participants: &[&str], problems: &mut Problems) -> Option<Vec<StepOutline<'a>>> {
     let nodes = list.list("steps", problems)?;
     if nodes.is_empty() {
@@ -186,10 +177,7 @@ fn read_steps<'a>(list: &'a Node, participants: &[&str], problems: &mut Problems
     let tables: Vec<(&Node, Table<'_>)> = nodes
         .iter()
         .filter_map(|node| {
-            let what = match &node.data {
-                crate::source::Data::Table(members) => name_of(members),
-                _ => "",
-            };
+            let what = if let Data::Table(members) = &node.data { name_of(members) } else { "" };
             Some((node, node.table(&what_of(what), &STEP_KEYS, problems)?))
         })
         .collect();

@@ -103,54 +103,39 @@ impl Node {
     }
 
     pub(crate) fn as_text(&self) -> Option<&str> {
-        match &self.data {
-            Data::Text(text) => Some(text),
-            _ => None,
-        }
+        if let Data::Text(text) = &self.data { Some(text) } else { None }
     }
 
     /// Returns the text; another kind of value is reported.
     pub(crate) fn text(&self, what: &str, problems: &mut Problems) -> Option<&str> {
-        match &self.data {
-            Data::Text(text) => Some(text),
-            _ => self.wrong(what, "a string", problems),
-        }
+        let Data::Text(text) = &self.data else { return self.wrong(what, "a string", problems) };
+        Some(text)
     }
 
     /// Returns the integer; another kind of value, or one out of range, is reported.
     pub(crate) fn integer(&self, what: &str, range: RangeInclusive<u64>, problems: &mut Problems) -> Option<u64> {
         let expected = format!("an integer from {} to {}", range.start(), range.end());
-        match &self.data {
-            Data::Number(number) => match number.as_u64().filter(|value| range.contains(value)) {
-                Some(value) => Some(value),
-                None => {
-                    problems.error(&self.place, format!("{what} is {number}: write {expected}"));
-                    None
-                }
-            },
-            _ => self.wrong(what, &expected, problems),
+        let Data::Number(number) = &self.data else { return self.wrong(what, &expected, problems) };
+        let value = number.as_u64().filter(|value| range.contains(value));
+        if value.is_none() {
+            problems.error(&self.place, format!("{what} is {number}: write {expected}"));
         }
+        value
     }
 
     pub(crate) fn flag(&self, what: &str, problems: &mut Problems) -> Option<bool> {
-        match self.data {
-            Data::Bool(flag) => Some(flag),
-            _ => self.wrong(what, "true or false", problems),
-        }
+        let Data::Bool(flag) = self.data else { return self.wrong(what, "true or false", problems) };
+        Some(flag)
     }
 
     pub(crate) fn list(&self, what: &str, problems: &mut Problems) -> Option<&[Node]> {
-        match &self.data {
-            Data::List(items) => Some(items),
-            _ => self.wrong(what, "a list", problems),
-        }
+        let Data::List(items) = &self.data else { return self.wrong(what, "a list", problems) };
+        Some(items)
     }
 
     pub(crate) fn members(&self, what: &str, problems: &mut Problems) -> Option<&[Member]> {
-        match &self.data {
-            Data::Table(members) => Some(members),
-            _ => self.wrong(what, "a table", problems),
-        }
+        let Data::Table(members) = &self.data else { return self.wrong(what, "a table", problems) };
+        Some(members)
     }
 
     /// Returns a table of these keys; others are reported.
@@ -218,6 +203,11 @@ pub(crate) struct Table<'a> {
 impl<'a> Table<'a> {
     pub(crate) fn get(&self, name: &str) -> Option<&'a Node> {
         self.members.iter().find(|member| member.name == name).map(|member| &member.node)
+    }
+
+    /// Returns the integer of a member; `None` if the member is absent.
+    pub(crate) fn integer(&self, name: &str, range: RangeInclusive<u64>, problems: &mut Problems) -> Option<u64> {
+        self.get(name)?.integer(name, range, problems)
     }
 
     /// Returns the member; a missing one is reported with an example.

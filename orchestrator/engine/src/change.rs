@@ -87,12 +87,9 @@ impl StateChange {
             #[serde(flatten)]
             change: &'a StateChange,
         }
-        json(&Shown { transaction_id: saga_id, cell, change: self })
+        let shown = Shown { transaction_id: saga_id, cell, change: self };
+        serde_json::to_string(&shown).expect("plain records of strings and numbers serialise")
     }
-}
-
-fn json<T: Serialize + ?Sized>(value: &T) -> String {
-    serde_json::to_string(value).expect("plain records of strings and numbers serialise")
 }
 
 #[cfg(test)]

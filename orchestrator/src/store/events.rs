@@ -308,7 +308,7 @@ impl Snapshot {
 }
 
 /// Parses a transaction id from PostgreSQL's text.
-fn number(text: &str) -> u64 {
+pub(super) fn number(text: &str) -> u64 {
     text.parse().expect("PostgreSQL shows xid8 as a whole number")
 }
 

@@ -282,7 +282,7 @@ impl From<ChangeRow<'static>> for StateChange {
     }
 }
 
-fn json<T: Serialize + ?Sized>(value: &T) -> String {
+pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("plain records of strings and numbers serialise")
 }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::db::Connection;
 use tokio_postgres::Error;
 
+use crate::store::events::number;
 use crate::store::reader::parse_status;
 use crate::store::row_events::{self, EndedRow};
 use crate::store::row_text;
@@ -69,9 +70,4 @@ async fn first_since(
         }
     }
     Ok(low)
-}
-
-/// Parses a transaction id from PostgreSQL's text.
-fn number(text: &str) -> u64 {
-    text.parse().expect("PostgreSQL shows xid8 as a whole number")
 }

@@ -1,6 +1,6 @@
 //! One connection, from its first byte to its last.
 
-use std::{error::Error, fmt, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chrono::Utc;
@@ -278,13 +278,6 @@ async fn linger(stream: &mut TcpStream) {
 }
 
 /// Returned to hyper instead of an answer that must get lost.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is lost (simulated)")]
 struct NoAnswer;
-
-impl fmt::Display for NoAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer is lost (simulated)")
-    }
-}
-
-impl Error for NoAnswer {}

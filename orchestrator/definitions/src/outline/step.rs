@@ -3,7 +3,7 @@
 use foundation::names::{FORM, is_name};
 use smol_str::SmolStr;
 
-use super::{Kind, StepOutline, optional_integer, what};
+use super::{Kind, StepOutline, what};
 use crate::limits::{ATTEMPTS, DURATIONS_MS};
 use crate::pointer::Pointer;
 use crate::problem::{Place, Problems, did_you_mean, listed};
@@ -40,8 +40,8 @@ pub(super) fn read<'a>(
         compensation,
         headers: table.get("headers"),
         outputs: read_outputs(&name, table, problems),
-        timeout_ms: optional_integer(table, "timeout_ms", DURATIONS_MS, problems),
-        attempts: optional_integer(table, "attempts", ATTEMPTS, problems).and_then(|count| count.try_into().ok()),
+        timeout_ms: table.integer("timeout_ms", DURATIONS_MS, problems),
+        attempts: table.integer("attempts", ATTEMPTS, problems).and_then(|count| count.try_into().ok()),
         name,
     }
 }

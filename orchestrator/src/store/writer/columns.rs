@@ -76,7 +76,7 @@ impl<'a> BeginColumns<'a> {
         self.cents.push(cents);
         self.product.push(product);
         self.started.push(started(item));
-        self.outputs.push(json(&item.outputs));
+        self.outputs.push(row_text::json(&item.outputs));
         self.error.push(ended);
         self.timeline.push(row_text::of_steps(&item.timeline));
         let (gid, key) = match &saga.key {
@@ -171,7 +171,7 @@ impl<'a> ChangeColumns<'a> {
         self.status.push(status);
         self.direction.push(direction);
         self.error.push(error);
-        self.outputs.push(json(&item.outputs));
+        self.outputs.push(row_text::json(&item.outputs));
         self.started.push(started(item));
         self.timeline.push(row_text::of_steps(&item.timeline));
         self.attention.push(reason(item));
@@ -214,8 +214,4 @@ fn reason(item: &LogWrite) -> Option<&str> {
 
 fn stays(item: &LogWrite) -> bool {
     item.attention.as_ref().is_some_and(|mark| mark.until == Until::Resolved)
-}
-
-fn json<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("plain records of strings and numbers serialise")
 }
