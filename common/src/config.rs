@@ -41,7 +41,7 @@ pub(crate) use pairs::{headers, pairs};
 pub use profiles::{DEVELOPMENT, PRODUCTION};
 pub use sections::*;
 pub use source::{ConfigFiles, ConfigSource, FlagSetting, is_absent};
-pub use values::check_token;
+pub use values::{check_token, is_callable};
 pub use variables::PROGRAM_VARIABLES;
 
 use crate::faults::{FaultChanges, FaultSettings};

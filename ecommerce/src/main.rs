@@ -155,10 +155,10 @@ enum Command {
     /// Test a running participant, in any language, against the protocol: exit code 0 or 1
     #[command(after_help = help::CONFORMANCE)]
     Conformance(conform::Conformance),
-    /// Stop all purchases from beginning and continuing until `release`, such as after a restore
+    /// Let no purchase begin or be recovered until `release`, such as after a restore
     #[command(after_help = help::HOLD)]
     Hold(hold::Hold),
-    /// Audit the databases and, if they agree, let the purchases on hold continue
+    /// Audit the databases and, if they agree, end the hold on all purchases
     #[command(after_help = help::RELEASE)]
     Release(hold::Release),
     /// Check the health of a service: exit code 0 or 1, for containers

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use config::{Value, ValueKind};
 use tracing_subscriber::EnvFilter;
-use warp::http::Uri;
+use warp::http::{Uri, uri::Authority};
 
 use super::pairs::{headers, pairs};
 use crate::{faults::MAX_LATENCY_MS, ids::CELLS};
@@ -203,11 +203,17 @@ fn check_url(url: &str, schemes: &[&str], expected: &str) -> Result<(), String> 
     }
 }
 
+/// Tells whether calls can be made to an authority of a URL: it has a host, and its port, if it has one, exists.
+pub fn is_callable(authority: &Authority) -> bool {
+    let has_no_port = authority.as_str().ends_with(authority.host());
+    !authority.host().is_empty() && authority.port_u16().map_or(has_no_port, |port| port != 0)
+}
+
 /// Parses a URL with a host and one of these schemes.
 fn address(url: &str, schemes: &[&str]) -> Option<Uri> {
     let uri: Uri = url.parse().ok()?;
     let has_scheme = uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme));
-    (has_scheme && uri.host().is_some_and(|host| !host.is_empty())).then_some(uri)
+    (has_scheme && uri.authority().is_some_and(is_callable) && !url.contains('#')).then_some(uri)
 }
 
 /// Some viewers have the trace id in the query.

@@ -43,8 +43,6 @@ pub struct Pool {
     /// One connection beyond the configured ones, for work that must not wait for reads.
     reserve: Option<Connections>,
     place: Arc<str>,
-    /// Why the last attempt to connect failed; `None` once it works again.
-    trouble: Arc<ArcSwapOption<DbError>>,
     database: Arc<str>,
     hosts: Arc<Hosts>,
     lost: Arc<ArcSwapOption<LostCommits>>,
@@ -55,7 +53,11 @@ pub struct Pool {
 struct Connections {
     pool: Arc<bb8::Pool<Manager>>,
     size: u32,
+    trouble: Trouble,
 }
+
+/// Why the last attempt to connect failed; `None` once it works again.
+type Trouble = Arc<ArcSwapOption<DbError>>;
 
 impl Pool {
     /// Takes a connection for reads that a decision depends on, or for single writes. It waits up to the connect
@@ -96,7 +98,7 @@ impl Pool {
         // One attempt more than connections can lie idle: the last one gets a new connection, lost at once.
         for _ in 0..=connections.size {
             let Ok(connection) = connections.pool.get().await else {
-                return Err(match self.trouble.load_full().as_deref() {
+                return Err(match connections.trouble.load_full().as_deref() {
                     Some(DbError::Refused { place, reason, .. }) => {
                         DbError::Unreachable { place: place.clone(), reason: reason.clone() }
                     }
@@ -195,14 +197,15 @@ enum Reserve {
 fn make(server: &SecretString, database: &str, settings: &DatabaseSettings, reserve: Reserve) -> Result<Pool, DbError> {
     let target = Target::new(server, Some(database), Some(settings))?;
     let (place, hosts): (Arc<str>, _) = (target.hosts.names().into(), target.hosts.clone());
-    let trouble = Arc::new(ArcSwapOption::empty());
+    let outage = Trouble::default();
     let connections = |target: Target, size: u32| {
-        let connect_timeout = target.connect_timeout;
+        let (connect_timeout, trouble) = (target.connect_timeout, Trouble::default());
         let manager = Manager {
             target,
             database: database.to_owned(),
             answer_limit: statement_limit(settings),
             trouble: trouble.clone(),
+            outage: outage.clone(),
         };
         let pool = bb8::Pool::builder()
             .max_size(size)
@@ -212,14 +215,14 @@ fn make(server: &SecretString, database: &str, settings: &DatabaseSettings, rese
             .test_on_check_out(false)
             .connection_timeout(connect_timeout + CONNECT_MARGIN)
             .build_unchecked(manager);
-        Connections { pool: Arc::new(pool), size }
+        Connections { pool: Arc::new(pool), size, trouble }
     };
     let target = target.with_session(&PLANS);
     let writes = connections(target.clone(), 1);
     let reserve = (reserve == Reserve::One).then(|| connections(target.clone(), 1));
     let reads = connections(target, settings.pool_size.saturating_sub(1).max(1));
     let (database_name, lost) = (Arc::from(database), Arc::default());
-    let pool = Pool { reads, writes, reserve, place, trouble, database: database_name, hosts, lost };
+    let pool = Pool { reads, writes, reserve, place, database: database_name, hosts, lost };
     measure(database, &pool);
     Ok(pool)
 }
@@ -260,7 +263,10 @@ pub struct Manager {
     target: Target,
     database: String,
     answer_limit: Duration,
-    trouble: Arc<ArcSwapOption<DbError>>,
+    /// Of these connections.
+    trouble: Trouble,
+    /// Of all connections to the database, for the log.
+    outage: Trouble,
 }
 
 impl ManageConnection for Manager {
@@ -270,7 +276,8 @@ impl ManageConnection for Manager {
     async fn connect(&self) -> Result<Connection, DbError> {
         let connected = Connection::to(&self.target, self.answer_limit).await;
         let trouble = connected.as_ref().err().map(|error| Arc::new(error.clone()));
-        let before = self.trouble.swap(trouble);
+        self.trouble.store(trouble.clone());
+        let before = self.outage.swap(trouble);
         // Logged once when an outage begins and once when it ends: without a server the pool keeps trying to connect.
         match (&connected, before) {
             (Ok(_), Some(_)) => info!(database = self.database, "the database is reachable again"),
@@ -296,7 +303,7 @@ impl ManageConnection for Manager {
 /// The reason in words, for a health check.
 pub async fn check_writable(pool: &Pool) -> Result<(), String> {
     const TAKES_NO_WRITES: &str = "select pg_is_in_recovery(), current_setting('transaction_read_only')::bool";
-    within_check_limit(async {
+    within_check_limit(&pool.reads, async {
         let mut connection = pool.get().await.map_err(|error| error.to_string())?;
         let asked = connection.query_one(TAKES_NO_WRITES, &[]).await;
         let row = asked.map_err(|error| super::describe(&error))?;
@@ -316,14 +323,21 @@ pub async fn check_writable(pool: &Pool) -> Result<(), String> {
 /// The reason in words, for a health check.
 pub(crate) async fn try_write(pool: &Pool) -> Result<(), String> {
     const WRITE: &str = "select pg_logical_emit_message(true, 'ecommerce', 'health')::text";
-    within_check_limit(async {
+    within_check_limit(&pool.writes, async {
         let mut connection = pool.writer().await.map_err(|error| error.to_string())?;
         connection.query_one(WRITE, &[]).await.map(drop).map_err(|error| super::describe(&error))
     })
     .await
 }
 
-async fn within_check_limit(check: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+/// The wait for a connection is longer than the limit, so the reason why there is none may be known before.
+async fn within_check_limit(
+    connections: &Connections,
+    check: impl Future<Output = Result<(), String>>,
+) -> Result<(), String> {
     let in_time = tokio::time::timeout(CHECK_LIMIT, check).await;
-    in_time.unwrap_or_else(|_| Err(format!("no answer within {CHECK_LIMIT:?}")))
+    in_time.unwrap_or_else(|_| {
+        let trouble = connections.trouble.load_full();
+        Err(trouble.map_or_else(|| format!("no answer within {CHECK_LIMIT:?}"), |trouble| trouble.to_string()))
+    })
 }

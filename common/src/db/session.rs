@@ -29,13 +29,17 @@ pub(super) struct Role {
     pub(super) timeline: Option<Timeline>,
 }
 
+/// Without it a server that crashes loses what it has confirmed. A weaker or stronger wait for standbys stays.
+const DURABLE_COMMITS: &str = "case when current_setting('synchronous_commit') = 'off' then
+    set_config('synchronous_commit', 'on', false) end";
+
 /// Applies the settings to a new session and returns the role of its server.
 pub(super) async fn prepare(client: &Client, settings: &[(String, String)]) -> Result<Role, Error> {
     let mut columns: Vec<String> = settings
         .iter()
         .map(|(name, value)| format!("set_config({}, {}, false)", escape_literal(name), escape_literal(value)))
         .collect();
-    columns.push(READ_ACCESS.to_owned());
+    columns.extend([DURABLE_COMMITS.to_owned(), READ_ACCESS.to_owned()]);
     let columns = columns.join(", ");
     let mut row = last_row(client, &format!("select {columns}, {TIMELINE}")).await;
     if let Err(error) = &row

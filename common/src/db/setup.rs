@@ -120,7 +120,12 @@ pub async fn migrate(
         // Nothing is left to apply, and refinery would complain about migrations that it does not know.
         return Ok(Migrated { applied: 0, newer });
     }
-    let report = runner.run_async(&mut client).await.map_err(|error| failed(with_causes(&error)))?;
+    // All or none of a first run: a part of them would be taken for the database of an older program.
+    let report = runner
+        .set_grouped(history.is_empty())
+        .run_async(&mut client)
+        .await
+        .map_err(|error| failed(with_causes(&error)))?;
     Ok(Migrated { applied: report.applied_migrations().len(), newer })
 }
 

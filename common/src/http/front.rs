@@ -365,7 +365,7 @@ fn allowed(methods: HeaderValue) -> Response {
 fn drop_body(response: &mut Response) {
     let length = response.body().size_hint().exact();
     if let Some(length) = length
-        && response.status() != StatusCode::NO_CONTENT
+        && !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
     {
         response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
     }

@@ -14,6 +14,7 @@ use crate::file::SagaFile;
 use crate::outline::Kind;
 use crate::scope::Scope;
 use crate::steps::FileStep;
+use crate::template::Source;
 
 impl SagaFile {
     /// Makes the engine's definition; `judgement` returns how each participant's answers are judged.
@@ -26,13 +27,18 @@ impl SagaFile {
         let mut definition = Definition::new(self.name.clone(), self.version, steps)?;
         definition.deadline = self.deadline_ms.map(Duration::from_millis);
         definition.max_parallel = self.max_parallel;
+        definition.reads_yield_outputs =
+            self.steps.iter().any(|step| step.kind == Kind::ReadOnly && step.has_outputs());
         Ok(definition)
     }
 }
 
 fn compile_step(definition: &SmolStr, step: &Arc<FileStep>, judgement: Judgement) -> Step {
     let action = format_smolstr!("{definition}.{}", step.name);
-    let action = operation(action, step, |step| &step.action);
+    let mut action = operation(action, step, |step| &step.action);
+    if step.compensation.as_ref().is_some_and(|call| call.sources().any(|source| matches!(source, Source::Output(_)))) {
+        action.request = if_it_can_be_undone(step.clone(), action.request);
+    }
     let effect = match (step.kind, &step.compensation) {
         (Kind::ReadOnly, _) => Effect::ReadOnly { refusal: None, refuse: |_| None },
         (Kind::Compensable, Some(_)) => {
@@ -51,6 +57,17 @@ fn compile_step(definition: &SmolStr, step: &Arc<FileStep>, judgement: Judgement
         start,
         ..Step::new(step.name.clone(), step.participant.clone(), action, effect)
     }
+}
+
+/// Makes the request of an action only if that of its compensation can be made, too: it takes the same outputs, so an
+/// action with a value that the compensation cannot carry could never be undone.
+fn if_it_can_be_undone(step: Arc<FileStep>, request: MakeRequest) -> MakeRequest {
+    Arc::new(move |context| {
+        let scope = Scope::new(&step.name, context);
+        let undo = step.compensation.as_ref().map_or(Ok(()), |call| call.check_lengths(scope));
+        undo.map_err(|unusable| format!("its compensation could not be called: {unusable}"))?;
+        request(context)
+    })
 }
 
 fn operation(name: SmolStr, step: &Arc<FileStep>, call: fn(&FileStep) -> &Call) -> Operation {

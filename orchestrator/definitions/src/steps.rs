@@ -28,6 +28,13 @@ pub(crate) struct FileStep {
     pub(crate) attempts: Option<u32>,
 }
 
+impl FileStep {
+    /// Tells whether its action has outputs.
+    pub(crate) fn has_outputs(&self) -> bool {
+        !self.action.reply.outputs.is_empty()
+    }
+}
+
 /// Reports cycles, and reads after effects.
 pub(crate) fn check_graph(steps: &[StepOutline<'_>], problems: &mut Problems) -> Graph {
     let predecessors: Vec<Vec<usize>> = steps.iter().map(|step| step.after.clone()).collect();

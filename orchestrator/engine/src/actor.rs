@@ -147,6 +147,8 @@ pub enum SagaMsg {
     BeginSoon,
     /// The client does not wait for the end: answer it once the saga is in the log.
     Detach(Waiter),
+    /// The deadline passes while a call is in flight.
+    DeadlinePassed,
     /// The row carries a cancel.
     CancelRequested,
     /// Another client waits for the end.
@@ -305,6 +307,8 @@ impl Actor for SagaActor {
             SagaMsg::WriteAgain => write_again(&me, state),
             SagaMsg::BeginSoon => begin_soon(state)?,
             SagaMsg::Detach(waiter) => detach(state, waiter)?,
+            // What is due by now follows below.
+            SagaMsg::DeadlinePassed => {}
             SagaMsg::CancelRequested => state.cancel_is_waiting = true,
             SagaMsg::Attach(waiter) => state.waiters.push(waiter),
             SagaMsg::RetryNow => retry_now(state),

@@ -152,6 +152,9 @@ pub struct Definition {
     pub max_parallel: usize,
     /// Retries instead of the orchestrator's.
     pub retries: Option<Retries>,
+    /// Whether its reads, once all are done, have at least one output: then a row without outputs shows that no step with an
+    /// effect has started.
+    pub reads_yield_outputs: bool,
     steps: Vec<Step>,
     graph: Graph,
 }
@@ -237,6 +240,7 @@ impl Definition {
             deadline: None,
             max_parallel: DEFAULT_MAX_PARALLEL,
             retries: None,
+            reads_yield_outputs: false,
             steps,
             graph,
         })

@@ -25,6 +25,7 @@ use self::step::{Kind, StartInLog};
 use crate::Status;
 use crate::definition::{Definition, Outputs, Refusal};
 use crate::outcome::{Cause, Sent};
+use crate::record::NAMES_ALL;
 use crate::takeover::LeftBy;
 
 /// Direction of a saga. It turns once, and never turns forward again.
@@ -58,7 +59,7 @@ pub struct Recovered {
     pub outputs: Outputs,
     /// The direction in the row.
     pub direction: Direction,
-    /// The steps whose start is in the row.
+    /// The steps whose start is in the row, see [`LogWrite::started`](crate::record::LogWrite::started).
     pub started: Vec<SmolStr>,
     /// Why it turned back, if it did.
     pub cause: Option<String>,
@@ -73,7 +74,14 @@ pub struct Recovered {
 impl SagaLog {
     /// Starts the log of a new saga.
     pub fn new(definition: &Arc<Definition>) -> SagaLog {
-        let steps = definition.steps().iter().map(StepRecord::new).collect();
+        let mut steps: Vec<StepRecord> = definition.steps().iter().map(StepRecord::new).collect();
+        // A row that names steps names all that may have started: the others from the begin.
+        if steps.iter().any(|step| step.start == StartInLog::Missing) {
+            let others = steps.iter_mut().filter(|step| step.kind != Kind::ReadOnly);
+            others
+                .filter(|step| step.start == StartInLog::NotRecorded)
+                .for_each(|step| step.start = StartInLog::Written);
+        }
         SagaLog {
             definition: definition.clone(),
             steps,
@@ -90,18 +98,28 @@ impl SagaLog {
 
     /// Rebuilds a log from its row. Reads whose outputs are in the row are done. Every step with an effect may have
     /// happened, since an earlier owner may have sent it after its last write; decisions assume this, except of steps
-    /// whose start would be in the row. The earlier owners' knowledge of the steps is kept for display.
+    /// whose start would be in the row, and of all steps if the outputs of the reads would be. Which starts are recorded
+    /// is the row's to tell: the participants may be judged in another way since it was begun. The earlier owners'
+    /// knowledge of the steps is kept for display.
     pub fn recovered(definition: &Arc<Definition>, row: Recovered) -> SagaLog {
         let mut log = SagaLog::new(definition);
         log.begun = true;
         // Outputs are written together, before the first effect: if one is in the row, all are.
         log.outputs_in_log =
             if row.outputs == Outputs::default() { OutputsInLog::Missing } else { OutputsInLog::Complete };
+        let no_effect_started = definition.reads_yield_outputs && log.outputs_in_log == OutputsInLog::Missing;
+        let names_all = row.started.iter().any(|name| name == NAMES_ALL);
         for (step, named) in log.steps.iter_mut().zip(definition.steps()) {
-            if step.start == StartInLog::Missing && row.started.contains(&named.name) {
-                step.start = StartInLog::Written;
+            if step.kind != Kind::ReadOnly {
+                step.start = match row.started.contains(&named.name) {
+                    true => StartInLog::Written,
+                    false if names_all => StartInLog::Missing,
+                    // Written by an earlier version, which named only those that must be recorded.
+                    false if !row.started.is_empty() && step.start == StartInLog::Missing => StartInLog::Missing,
+                    false => StartInLog::NotRecorded,
+                };
             }
-            if step.kind != Kind::ReadOnly && step.start != StartInLog::Missing {
+            if step.kind != Kind::ReadOnly && step.start != StartInLog::Missing && !no_effect_started {
                 step.may_have_happened = true;
                 step.effect = KnownEffect::Unknown;
             }
@@ -261,7 +279,12 @@ impl SagaLog {
         self.steps[index].start == StartInLog::Missing
     }
 
-    /// Returns the steps whose start is durable.
+    /// Tells whether the row names the steps that may have started.
+    pub fn names_starts(&self) -> bool {
+        self.steps.iter().any(|step| step.start != StartInLog::NotRecorded)
+    }
+
+    /// Returns the steps whose start is durable, or which count as started from the begin.
     pub fn started(&self) -> impl Iterator<Item = usize> {
         let written = |(index, step): (usize, &StepRecord)| (step.start == StartInLog::Written).then_some(index);
         self.steps.iter().enumerate().filter_map(written)

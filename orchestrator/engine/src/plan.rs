@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 use crate::Status;
 use crate::log::{Action, Direction, OutputsInLog, SagaLog, StepRecord, Undo};
 use crate::outcome::Retry;
+use crate::record::NAMES_ALL;
 
 /// A decision that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,10 +84,14 @@ fn starts(log: &SagaLog) -> Vec<usize> {
     ready(log).into_iter().filter(|&step| log.start_is_missing(step)).collect()
 }
 
-/// Returns the steps whose start is durable with the next write to the log.
+/// Returns the value of [`LogWrite::started`](crate::record::LogWrite::started) of the next write to the log.
 pub fn started(log: &SagaLog) -> Vec<SmolStr> {
+    if !log.names_starts() {
+        return Vec::new();
+    }
     let steps = log.started().chain(starts(log));
-    steps.map(|step| log.definition().steps()[step].name.clone()).collect()
+    let names = steps.map(|step| log.definition().steps()[step].name.clone());
+    names.chain([SmolStr::new_static(NAMES_ALL)]).collect()
 }
 
 fn back(log: &SagaLog) -> Vec<Decision> {

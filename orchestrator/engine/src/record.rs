@@ -105,6 +105,10 @@ pub struct NewSaga {
     pub decided_by: DateTime<Utc>,
 }
 
+/// Stands among the names of started steps, and says that every step that may have started is named. It is the name of
+/// no step.
+pub const NAMES_ALL: &str = "=";
+
 /// One awaited write to the saga log.
 #[derive(Clone, Debug)]
 pub struct LogWrite {
@@ -116,7 +120,8 @@ pub struct LogWrite {
     pub change: Change,
     /// Outputs of the steps so far.
     pub outputs: Outputs,
-    /// The steps whose start must be durable before their first call, and which have started or start next.
+    /// The steps that may have started or start next, and [`NAMES_ALL`]; empty if no start of the saga is recorded, so
+    /// that any step may have started.
     pub started: Vec<SmolStr>,
     /// The steps, for display.
     pub timeline: Vec<StepView>,

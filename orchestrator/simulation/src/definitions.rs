@@ -70,7 +70,9 @@ impl Sagas {
             Sagas::Random => random(name, seed),
             Sagas::Status => diamond(name, Start::Recorded),
         };
-        Ok(vec![Arc::new(definition?)])
+        let mut definition = definition?;
+        definition.reads_yield_outputs = definition.steps().iter().any(Step::is_read_only);
+        Ok(vec![Arc::new(definition)])
     }
 }
 

@@ -136,7 +136,7 @@ pub(super) fn retry_all() -> Description {
 pub(super) fn release() -> Description {
     Description::new("release", "Releases the hold on all sagas")
         .detail(
-            "After a restore all sagas are on hold: none begins or continues until it is known that the databases \
+            "After a restore all sagas are on hold: none begins or is recovered until it is known that the databases \
              fit together. `/health/` shows whether there is a hold.",
         )
         .answer::<operate::Released>(200, "There is no hold.")

@@ -24,15 +24,18 @@ impl Preference {
 
     fn parse<'a>(headers: impl Iterator<Item = &'a str>) -> Preference {
         let mut preference = Preference::default();
-        for part in headers.flat_map(|header| header.split(',')) {
+        let mut has_wait = false;
+        for part in headers.flat_map(outside_quotes) {
             // Parameters after a semicolon belong to preferences that this service does not support.
-            let token = part.split(';').next().unwrap_or_default().trim();
-            match token.split_once('=') {
-                None if token.eq_ignore_ascii_case("respond-async") => preference.respond_async = true,
-                Some((name, seconds)) if name.trim().eq_ignore_ascii_case("wait") => {
-                    preference.wait = seconds.trim().trim_matches('"').parse().ok().map(Duration::from_secs);
-                }
-                _ => {}
+            let token = part.split(';').next().unwrap_or_default();
+            let (name, value) = token.split_once('=').unwrap_or((token, ""));
+            let (name, value) = (name.trim(), value.trim().trim_matches('"'));
+            if name.eq_ignore_ascii_case("respond-async") && value.is_empty() {
+                preference.respond_async = true;
+            } else if name.eq_ignore_ascii_case("wait") && !has_wait {
+                // The first of several counts.
+                has_wait = true;
+                preference.wait = value.parse().ok().map(Duration::from_secs);
             }
         }
         preference
@@ -53,6 +56,15 @@ impl Preference {
     }
 }
 
+/// Splits a list at its commas, but not within quotes.
+fn outside_quotes(list: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    list.split(move |character| {
+        is_quoted ^= character == '"';
+        character == ',' && !is_quoted
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +79,8 @@ mod tests {
             (&["Respond-Async, wait=10"], Preference { respond_async: true, wait: wait(10) }),
             (&["handling=lenient", "wait=\"3\"; x=y"], Preference { respond_async: false, wait: wait(3) }),
             (&["respond-asynchronously, wait=soon"], Preference::default()),
+            (&["foo=\"a,wait=0\", respond-async=\"\""], Preference { respond_async: true, wait: None }),
+            (&["wait=7, wait=1", "wait=2"], Preference { respond_async: false, wait: wait(7) }),
         ] {
             assert_eq!(parse(headers), expected, "{headers:?}");
         }

@@ -59,7 +59,7 @@ impl Refresh {
         self.store_files().await?;
         let since = self.newest.lock().map(|newest| newest - OVERLAP);
         let own = self.incarnation;
-        let read = self.saga_log.read_in_reserve(move |connection| {
+        let read = self.saga_log.read(move |connection| {
             Box::pin(async move {
                 let newer = definitions::newer(connection, since).await?;
                 Ok((newer, definitions::of_other_nodes(connection, own).await?))

@@ -78,7 +78,8 @@ struct Step {
 #[serde(default)]
 struct Custom {
     concurrent: Option<bool>,
-    orders: Option<BTreeMap<String, Vec<usize>>>,
+    /// Go sends null for no predecessors.
+    orders: Option<BTreeMap<String, Option<Vec<usize>>>>,
 }
 
 impl Submission {
@@ -183,9 +184,10 @@ fn branches(given: Vec<Step>, payloads: Vec<String>, allowed: &AllowedUrls) -> R
     }
 }
 
-fn orders(given: BTreeMap<String, Vec<usize>>, count: usize) -> Result<BTreeMap<usize, Vec<usize>>, String> {
+fn orders(given: BTreeMap<String, Option<Vec<usize>>>, count: usize) -> Result<BTreeMap<usize, Vec<usize>>, String> {
     let mut orders = BTreeMap::new();
     for (branch, earlier) in given {
+        let earlier = earlier.unwrap_or_default();
         let index: usize = branch.parse().map_err(|_| format!("orders: {branch:?} is not the index of a step"))?;
         if let Some(bad) = earlier.iter().chain([&index]).find(|&&index| index >= count) {
             return Err(format!("orders: there is no step {bad}, the last one is {}", count - 1));
@@ -311,6 +313,8 @@ mod tests {
         let mut body = body();
         body["custom_data"] = json!(r#"{"orders":{"9":[0]}}"#);
         assert!(read(&body).unwrap().0.orders.is_empty());
+        body["custom_data"] = json!(r#"{"concurrent":true,"orders":{"0":null}}"#);
+        assert_eq!(read(&body).unwrap().0.orders, BTreeMap::from([(0, vec![])]), "a nil slice of Go");
         body["payloads"] = json!(null);
         body["steps"] = json!([{ "action": "http://a/1", "data": "{\"n\":1}" }]);
         assert_eq!(read(&body).unwrap().0.steps[0].payload, r#"{"n":1}"#);

@@ -104,7 +104,7 @@ impl Events {
             saga: wanted.saga,
             cursor: wanted.after.unwrap_or(from),
             seen,
-            knows_begin: first.is_some(),
+            knows_begin: first.is_some() && wanted.after.is_none(),
             items,
             out,
             last_sent: Instant::now(),
@@ -170,11 +170,17 @@ struct Listener {
     _place: (OwnedSemaphorePermit, Share),
 }
 
+fn comment() -> SseEvent {
+    SseEvent::default().comment("listening")
+}
+
 impl Listener {
     async fn run(mut self, start: Start) -> Result<std::convert::Infallible, StreamEnd> {
-        // A comment opens the stream at once and gives the client a position to resume from, should no event follow.
+        // A comment opens the stream at once and gives the client a position to resume from, should no event follow. A
+        // state that follows carries the position itself: a client that has not received it must ask for it again.
+        let opening = if matches!(start, Start::Now(Some(_))) { comment() } else { self.mark() };
         let come_back_after_ms = rand::rng().random_range(COME_BACK_AFTER_MS);
-        self.send(self.mark().retry(Duration::from_millis(come_back_after_ms))).await?;
+        self.send(opening.retry(Duration::from_millis(come_back_after_ms))).await?;
         match start {
             Start::InThePast => self.catch_up().await?,
             Start::Now(Some(change)) => {
@@ -201,7 +207,7 @@ impl Listener {
 
     /// Returns a comment that moves the client's `Last-Event-ID` to this listener's cursor.
     fn mark(&self) -> SseEvent {
-        SseEvent::default().comment("listening").id(self.cursor.to_string())
+        comment().id(self.cursor.to_string())
     }
 
     /// Sends all events in the table after the cursor.

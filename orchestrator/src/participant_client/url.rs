@@ -1,5 +1,6 @@
 //! The URL of a participant, parsed once: every call is to a path below it.
 
+use common::config::is_callable;
 use common::tls::HttpVersion;
 use hyper::Uri;
 use hyper::http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
@@ -45,7 +46,7 @@ impl Base {
         let is_possible =
             |scheme: &&Scheme| **scheme == Scheme::HTTP || (peer != Peer::Own && **scheme == Scheme::HTTPS);
         let scheme = parsed.scheme().filter(is_possible).filter(|_| parsed.query().is_none()).ok_or_else(bad)?.clone();
-        let authority = parsed.authority().filter(|authority| !authority.host().is_empty()).ok_or_else(bad)?.clone();
+        let authority = parsed.authority().filter(|authority| is_callable(authority)).ok_or_else(bad)?.clone();
         Ok(Self { scheme, authority, prefix: parsed.path().trim_end_matches('/').to_owned() })
     }
 

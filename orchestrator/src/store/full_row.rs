@@ -39,7 +39,7 @@ pub struct FullRow {
     /// Input of the saga.
     #[serde(skip)]
     pub(crate) input: Input,
-    #[schema(value_type = BTreeMap<String, String>)]
+    #[schema(value_type = std::collections::BTreeMap<String, serde_json::Value>)]
     outputs: Outputs,
     #[schema(required)]
     error: Option<String>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use saga_engine::definition::{Effect, Start};
 use serde_json::{Value, json};
 
-use super::{PARTICIPANTS, PRICE, accepted, compiled};
+use super::{PARTICIPANTS, PRICE, accepted, compiled, context};
 use crate::{Format, Identity, Judgement, SagaFile};
 
 /// Steps to add behind a flight: one beside it, and one after both.
@@ -64,6 +64,49 @@ compensation = {compensation}
         (by_id, Status, Start::Recorded),
     ] {
         assert_eq!(starts(compensation, judgement), [Start::Assumed, Start::Assumed, last], "{compensation}");
+    }
+}
+
+#[test]
+fn an_action_whose_compensation_could_not_be_called_is_not_called_either() {
+    let file = |compensation: &str| {
+        compiled(&accepted(&format!(
+            r#"
+name = "trip"
+version = 1
+{PRICE}
+[[steps]]
+name = "hotel"
+participant = "hotels"
+action = {{ method = "POST", path = "/rooms", body = ["{{outputs.price.quote}}"] }}
+compensation = {{ method = "DELETE", {compensation} }}
+"#
+        )))
+    };
+    let by_path = file("path = \"/rooms/{outputs.price.quote}\"");
+    let by_reply = file("path = \"/x\", expect = { \"/quote\" = \"q-{outputs.price.quote}\" }");
+    for (quote, in_path, in_reply) in [
+        (json!("q1"), true, true),
+        (json!(7), true, true),
+        (json!(".."), false, true),
+        (json!(""), false, true),
+        (json!(null), false, false),
+        (json!([]), false, false),
+    ] {
+        for (definition, possible) in [(&by_path, in_path), (&by_reply, in_reply)] {
+            let context = context(&json!({}), &[("price.quote", quote.clone())]);
+            let request = (definition.steps()[1].action.request)(&context);
+            match request {
+                Ok(_) => assert!(possible, "{quote}"),
+                Err(reason) => {
+                    assert!(!possible, "{quote}: {reason}");
+                    assert!(
+                        reason.starts_with("its compensation could not be called: {outputs.price.quote}"),
+                        "{reason}"
+                    );
+                }
+            }
+        }
     }
 }
 

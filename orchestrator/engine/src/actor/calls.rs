@@ -8,7 +8,7 @@ use tracing::{debug, error, warn};
 
 use super::writes::write;
 use super::{Attempt, CallState, Executed, SagaMsg, SagaState, Stuck, apply};
-use crate::definition::{Context, Definition, Effect, Operation, Retries, Step, full_name};
+use crate::definition::{Context, Definition, Effect, Operation, Retries, Start, Step, full_name};
 use crate::failed::WokenBy;
 use crate::log::{Action, Direction, Event};
 use crate::outcome::{Failure, Outcome, Retry, Sent, Unknown};
@@ -35,7 +35,7 @@ pub(super) fn run(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: usize) ->
         }
         Effect::Compensable(_) | Effect::Uncompensated => None,
     };
-    let timeout = timeout_of(state, row).min(state.deadline.saturating_duration_since(Instant::now()));
+    let timeout = timeout_until_deadline(me, state, row);
     let attempt = Attempt { step, direction: Direction::Forward, number };
     match call(me, state, attempt, Purpose::Action { refusal }, &row.action, context, timeout) {
         Ok(()) => Ok(Executed::Sent),
@@ -77,6 +77,23 @@ pub(super) fn compensate(
 fn timeout_of(state: &SagaState, step: &Step) -> Duration {
     let of_participant = || state.world.call_timeout(&step.participant);
     step.timeout.or_else(of_participant).unwrap_or(state.policy.call_timeout)
+}
+
+/// Returns the timeout of one attempt at an action. A call that is given up at the deadline may take effect later, which
+/// only a tombstone prevents: without one its outcome is waited for, and the saga turns back at the deadline meanwhile.
+fn timeout_until_deadline(me: &ActorRef<SagaMsg>, state: &SagaState, step: &Step) -> Duration {
+    let timeout = timeout_of(state, step);
+    let left = state.deadline.saturating_duration_since(Instant::now());
+    if timeout <= left {
+        return timeout;
+    }
+    match step.start {
+        Start::Assumed => left,
+        Start::Recorded => {
+            me.send_after(left, || SagaMsg::DeadlinePassed);
+            timeout
+        }
+    }
 }
 
 fn context(state: &SagaState, attempt: u32) -> Context {
@@ -364,7 +381,11 @@ pub(super) fn mark_failed_if_stuck(me: &ActorRef<SagaMsg>, state: &mut SagaState
     let Some(named) = all_stuck.iter().max_by_key(|stuck| (stuck.waits_for.is_some(), stuck.at_least)) else { return };
     let step = &state.saga.definition.steps()[named.attempt.step].name;
     let Stuck { detail, waits_for, .. } = named;
-    error!(saga.id = %state.saga.id, %step, %detail, "a compensation is not confirmed, the saga is marked FAILED: a person should look");
+    if state.saga.progress().log.is_marked_failed() {
+        debug!(saga.id = %state.saga.id, %step, %detail, "a compensation is still not confirmed, the saga stays FAILED");
+    } else {
+        error!(saga.id = %state.saga.id, %step, %detail, "a compensation is not confirmed, the saga is marked FAILED: a person should look");
+    }
     let at_least = all_stuck.iter().map(|stuck| stuck.at_least).max().unwrap_or_default();
     let (mark, waits_for) = (Mark::until_end(format!("{step} is not undone: {detail}")), waits_for.clone());
     state.attention = Some(mark);

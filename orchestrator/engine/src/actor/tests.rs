@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use self::running_saga::{DURABLE, RunningActor, done, unavailable, undo, undone};
 use super::*;
 use crate::definition::tests::{READ, step, undone as compensable};
-use crate::definition::{Definition, Effect};
+use crate::definition::{Definition, Effect, Start, Step};
 use crate::outcome::{Failure, Retry, Unknown};
 use crate::world::{Answer, Call};
 
@@ -179,6 +179,39 @@ async fn a_requested_retry_ends_every_wait() {
     saga.actor.cast(SagaMsg::RetryNow).unwrap();
     assert_eq!(names(&saga.in_flight().await), BTreeSet::from(["a", "b"]));
     assert_eq!(before.elapsed(), Duration::ZERO);
+}
+
+/// Starts a saga with a deadline of 2 s whose only step has a timeout of 30 s.
+async fn with_a_slow_step(start: Start) -> RunningActor {
+    let slow = Step { start, timeout: Some(Duration::from_secs(30)), ..step("slow", compensable()) };
+    let mut definition = Definition::new("slow", 1, vec![slow]).unwrap();
+    definition.deadline = Some(Duration::from_secs(2));
+    let mut saga = RunningActor::start(Arc::new(definition)).await;
+    assert_eq!(saga.write(DURABLE).await, "begin");
+    saga
+}
+
+/// Without a tombstone an action that arrives after its compensation takes effect.
+#[tokio::test(start_paused = true)]
+async fn a_call_without_tombstone_in_flight_at_the_deadline_is_waited_for_before_it_is_undone() {
+    let mut saga = with_a_slow_step(Start::Recorded).await;
+    let (call, answer) = saga.calls.recv().await.unwrap();
+    assert_eq!(call.timeout, Duration::from_secs(30));
+    let sent_at = Instant::now();
+    assert_eq!(saga.write(DURABLE).await, "turn back");
+    assert!(sent_at.elapsed() < Duration::from_secs(3), "it turns back at the deadline");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(saga.in_flight().await.is_empty(), "the call may still take effect");
+    answer.give(done());
+    assert_eq!(saga.call(undone()).await, undo("slow"));
+    assert_eq!(saga.write(DURABLE).await, "end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_with_tombstone_is_given_up_at_the_deadline() {
+    let mut saga = with_a_slow_step(Start::Assumed).await;
+    let (call, _) = saga.calls.recv().await.unwrap();
+    assert_eq!(call.timeout, Duration::from_secs(2));
 }
 
 #[tokio::test(start_paused = true)]

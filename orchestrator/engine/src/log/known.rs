@@ -7,7 +7,7 @@
 //! of one implies that of others: if a step is done or refused, all steps before it are done; if a step did not happen,
 //! no step behind it did.
 
-use super::step::{Kind, StartInLog, StepRecord};
+use super::step::{Kind, StepRecord};
 use super::view::StepView;
 use super::{Direction, SagaLog};
 use crate::outcome::Found;
@@ -40,11 +40,10 @@ pub enum Undoing {
 impl StepRecord {
     /// Takes over the knowledge of earlier owners from the timeline.
     pub(super) fn carry_over(&mut self, view: &StepView, direction: Direction, left_by: LeftBy) {
-        let is_read = self.kind == Kind::ReadOnly;
         self.effect = match &*view.action {
             "done" => KnownEffect::Done,
             "refused" => KnownEffect::Refused,
-            _ if is_read || self.start == StartInLog::Missing => KnownEffect::NotDone,
+            _ if !self.may_have_happened => KnownEffect::NotDone,
             // A saga that turned back sends no more actions.
             "pending" if direction == Direction::Compensating || left_by == LeftBy::Sleep => KnownEffect::NotDone,
             _ => KnownEffect::Unknown,

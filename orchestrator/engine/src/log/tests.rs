@@ -3,8 +3,8 @@
 mod history;
 
 use super::*;
-use crate::definition::Definition;
 use crate::definition::tests::{READ, four_steps, step, undone};
+use crate::definition::{Definition, Start, Step};
 use crate::outcome::{Failure, Found, Sent};
 use crate::plan::{self, Decision};
 
@@ -179,6 +179,64 @@ fn a_later_owner_asks_again_forward_and_undoes_everything_backward() {
     let back = SagaLog::recovered(&definition, row(Direction::Compensating, Some("408: Deadline passed")));
     assert_eq!(plan::next(&back), [Decision::Compensate(CREATE)], "a step may have happened although nobody knows");
     assert_eq!(back.cause().map(ToString::to_string).as_deref(), Some("408: Deadline passed"));
+}
+
+/// A read and two steps behind it, the first with a recorded start.
+fn with_a_recorded_start(start: Start) -> Arc<Definition> {
+    let steps = vec![step("read", READ), Step { start, ..step("a", undone()) }, step("b", undone())];
+    let mut definition = Definition::new("d", 1, steps).unwrap();
+    definition.reads_yield_outputs = true;
+    Arc::new(definition)
+}
+
+fn turned_back(started: &[&str], outputs: Outputs) -> Recovered {
+    Recovered {
+        outputs,
+        started: started.iter().map(SmolStr::new).collect(),
+        direction: Direction::Compensating,
+        cause: Some("408: Deadline passed".to_owned()),
+        status: Status::Compensating,
+        timeline: Vec::new(),
+        left_by: LeftBy::Loss,
+    }
+}
+
+#[test]
+fn the_row_tells_which_steps_may_have_started_however_participants_are_judged_now() {
+    use Start::{Assumed, Recorded};
+    for (now, started, undone) in [
+        // Begun while no start was recorded: each step may have started.
+        (Assumed, [].as_slice(), [true, true]),
+        (Recorded, &[], [true, true]),
+        // Begun while starts were recorded: those that are named.
+        (Recorded, &["b", "="], [false, true]),
+        (Assumed, &["b", "="], [false, true]),
+        (Assumed, &["a", "b", "="], [true, true]),
+        (Recorded, &["="], [false, false]),
+        // Begun by a version that named no step whose start is assumed.
+        (Recorded, &["a"], [true, true]),
+    ] {
+        let log = SagaLog::recovered(&with_a_recorded_start(now), turned_back(started, Outputs::one("o", 1)));
+        assert_eq!([1, 2].map(|step| log.step(step).needs_undo()), undone, "{now:?} {started:?}");
+    }
+}
+
+#[test]
+fn a_row_names_all_steps_that_may_have_started_or_none() {
+    let mut log = SagaLog::new(&with_a_recorded_start(Start::Recorded));
+    for event in [Event::ActionSent(0), Event::ActionDone(0, Outputs::one("o", 1))] {
+        log.apply(event, at()).unwrap();
+    }
+    assert_eq!(plan::started(&log), ["b", "a", "="], "b is assumed to start, and a starts next");
+    assert_eq!(plan::started(&SagaLog::new(&with_a_recorded_start(Start::Assumed))), [""; 0]);
+}
+
+#[test]
+fn no_step_has_started_while_the_outputs_of_the_reads_are_missing() {
+    for (start, started) in [(Start::Assumed, [].as_slice()), (Start::Recorded, &["b", "="])] {
+        let log = SagaLog::recovered(&with_a_recorded_start(start), turned_back(started, Outputs::default()));
+        assert_eq!(plan::next(&log), [Decision::End(Status::Compensated)], "{start:?}");
+    }
 }
 
 #[test]
