@@ -196,7 +196,7 @@ fn check_no_user(url: &str) -> Result<(), String> {
 
 fn check_url(url: &str, schemes: &[&str], expected: &str) -> Result<(), String> {
     check_no_user(url)?;
-    if url.is_empty() || address(url, schemes).is_some_and(|uri| uri.query().is_none()) {
+    if url.is_empty() || address(url, schemes).is_some_and(|uri| uri.query().is_none() && !url.contains('#')) {
         Ok(())
     } else {
         Err(format!("is {url:?}, expected an address such as {expected}"))
@@ -213,7 +213,7 @@ pub fn is_callable(authority: &Authority) -> bool {
 fn address(url: &str, schemes: &[&str]) -> Option<Uri> {
     let uri: Uri = url.parse().ok()?;
     let has_scheme = uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme));
-    (has_scheme && uri.authority().is_some_and(is_callable) && !url.contains('#')).then_some(uri)
+    (has_scheme && uri.authority().is_some_and(is_callable)).then_some(uri)
 }
 
 /// Some viewers have the trace id in the query.

@@ -200,7 +200,7 @@ pub(super) fn judge(judging: &Judging, service: &str, call: &Call, reply: &Reply
             let retry = Retry::Ongoing(reply.retry_after.max(AWAY_WAIT));
             Outcome::Unknown(Unknown { failure, detail, retry, sent: Sent::Maybe })
         }
-        (429 | 500..=599, _) => again(&judging.answered(service, reply)),
+        (425 | 429 | 500..=599, _) => again(&judging.answered(service, reply)),
         (status, _) => {
             let detail = legible(&judging.answered(service, reply));
             error!(saga.id = %call.saga_id, step = %call.step, detail, "unexpected answer of a participant");

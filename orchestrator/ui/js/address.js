@@ -8,10 +8,19 @@ const SCROLL_RESTS_MS = 150;
 // A page that is loaded again grows to its earlier height within this time, or not at all.
 const RESTORE_MS = 3000;
 
+/** A part of the address; one that is encoded wrongly stays as it is. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function read() {
   const [path, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [view = "", ...parts] = path.split("/");
-  const [id, version] = parts.map(decodeURIComponent);
+  const [id, version] = parts.map(decoded);
   return { view, id, version, search, hash: location.hash || "#/", kept: history.state ?? {} };
 }
 

@@ -32,7 +32,7 @@ function Item({ saga, reload, resolve }) {
   return html`<tr class="linked waiting" data-id=${saga.transaction_id}>
     <th scope="row" class="a-what"><a class="row-link" href="#/saga/${saga.transaction_id}" title=${saga.transaction_id}><code>${shortId(saga.transaction_id)}</code></a> <${Status} status=${saga.status} />
       ${error && html`<small class="waiting-error">${t("lastError")}: ${error}</small>`}</th>
-    <td data-label=${t("user")}>${isPurchase(saga) ? saga.user_id : NOTHING}</td>
+    <td data-label=${t("user")}><bdi>${isPurchase(saga) ? saga.user_id : NOTHING}</bdi></td>
     <td class="number" data-label=${t("amount")}>${shownAmount(saga.amount)}</td>
     <td data-label=${t("tries")}>${attention.step ?? NOTHING} · ${number(attention.attempts)}</td>
     <td data-label=${t("since")}><${Time} at=${attention.since}>${ago(attention.since)}</${Time}></td>

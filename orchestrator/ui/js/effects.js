@@ -5,11 +5,13 @@ import { t } from "./i18n.js";
 import { isPurchase, shownAmount } from "./sagas.js";
 
 /** Chooses the text for a step by the state of its action and its own. */
-function textOf({ action, state }, status, texts) {
+function textOf({ action, state }, { status, resolution }, texts) {
+  const isSettled = Boolean(resolution);
   if (action === "done") {
     if (state === "compensated") return texts.undone;
     if (status === "COMPLETED") return texts.done;
-    return status === "COMPENSATED" ? texts.kept : texts.waiting;
+    if (status === "COMPENSATED") return texts.kept;
+    return isSettled ? texts.settled : texts.waiting;
   }
   if (action === "unknown") return state === "compensated" ? texts.undoneIfDone : texts.unknown;
   return null;
@@ -20,8 +22,8 @@ export function effects(saga) {
   const step = (name) => saga.steps.find(({ step: other }) => other === name);
   const [charge, decrease] = [step("charge"), step("decrease")];
   if (!isPurchase(saga) || saga.status === "PENDING" || !charge || !decrease) return null;
-  const money = textOf(charge, saga.status, { undone: "moneyBack", done: "moneyTaken", kept: "moneyWaits", waiting: "moneyWaits", undoneIfDone: "moneyBackIfTaken", unknown: "moneyUnknown" });
-  const stock = textOf(decrease, saga.status, { undone: "stockBack", done: "stockTaken", kept: "stockStays", waiting: "stockIsTaken", undoneIfDone: "stockBack", unknown: "stockUnknown" });
+  const money = textOf(charge, saga, { undone: "moneyBack", done: "moneyTaken", kept: "moneyWaits", waiting: "moneyWaits", settled: "moneySettled", undoneIfDone: "moneyBackIfTaken", unknown: "moneyUnknown" });
+  const stock = textOf(decrease, saga, { undone: "stockBack", done: "stockTaken", kept: "stockStays", waiting: "stockIsTaken", settled: "stockSettled", undoneIfDone: "stockBack", unknown: "stockUnknown" });
   if (!money && !stock) return t("nothingTaken");
   // After a repeated request or a takeover the effect may be older than the answer.
   const moment = (time, attempts) => (time ? t(attempts === 1 && saga.takeovers.length === 0 ? "momentAt" : "momentBy", { time: exactClock(time) }) : "–");

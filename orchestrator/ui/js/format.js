@@ -60,6 +60,9 @@ export function ago(date) {
 }
 
 /** The last part of an id: ids sort by time, so neighbours differ only there. */
+/** A text of somebody else within one of ours: its direction of writing does not reach what follows. */
+export const isolated = (text) => `\u2068${text}\u2069`;
+
 export const shortId = (id) => `…${id.slice(-8)}`;
 
 /** The trace id of a saga: all its calls carry the saga's id as trace id. */

@@ -51,9 +51,11 @@ function hasUnanswered(settings) {
   });
 }
 
+// The settings when the lab was first opened.
+let first = null;
+
 function useFaults() {
   const [state, setState] = useState({});
-  const first = useRef(null);
   const pending = useRef({});
   const timer = useRef(null);
   // Counts the changes made here: an answer to a question asked before one of them is older than the page.
@@ -63,7 +65,7 @@ function useFaults() {
     const before = made.current;
     try {
       const value = await get("ui/api/faults");
-      first.current ??= settingsOf(value);
+      first ??= settingsOf(value);
       if (!isOver() && made.current === before) setState({ value, settings: settingsOf(value) });
     } catch (error) {
       if (!isOver()) setState((shown) => ({ ...shown, error }));
@@ -89,19 +91,24 @@ function useFaults() {
     pending.current[service] ??= {};
     pending.current[service][operation] = { ...pending.current[service][operation], [member]: value };
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => {
-      const all = pending.current;
-      pending.current = {};
-      send(all);
-    }, REST_MS);
+    timer.current = setTimeout(flush, REST_MS);
   };
-  useEffect(() => () => clearTimeout(timer.current), []);
+  const flush = () => {
+    const all = pending.current;
+    pending.current = {};
+    if (Object.keys(all).length > 0) send(all);
+  };
+  // A slider that was moved last before the page is left counts too.
+  useEffect(() => () => {
+    clearTimeout(timer.current);
+    flush();
+  }, []);
   // Other operators and programs change them too.
   usePolling((isOver) => (isSaving.current ? undefined : load(isOver)), EVERY_MS, []);
   const preset = (make) => {
     setState((before) => ({ ...before, isSaving: true }));
     isSaving.current = true;
-    send(make(state.settings, first.current));
+    send(make(state.settings, first));
   };
   return { ...state, load: () => load(), change, preset };
 }

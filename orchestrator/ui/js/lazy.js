@@ -2,6 +2,8 @@
 
 import { useEffect, useState } from "../vendor/preact/htm-preact.js";
 import { Failure, Loading, html } from "./parts.js";
+import { useStore } from "./store.js";
+import { connection } from "./stream.js";
 
 /** Makes a component of one that a module has. */
 export function lazy(load) {
@@ -16,8 +18,10 @@ export function lazy(load) {
         setRound(-1);
       }, () => setError({ status: 0 }));
     }, [round]);
-    if (Loaded) return html`<${Loaded} ...${properties} />`;
     const again = () => { setError(null); setRound(round + 1); };
+    const { state } = useStore(connection);
+    useEffect(() => { if (error && state === "live") again(); }, [state]);
+    if (Loaded) return html`<${Loaded} ...${properties} />`;
     return error ? html`<${Failure} error=${error} again=${again} />` : html`<${Loading} />`;
   };
 }

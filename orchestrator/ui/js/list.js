@@ -19,7 +19,8 @@ const TYPING_MS = 300;
 
 function query(filter, limit, cursor) {
   const parameters = new URLSearchParams({ limit });
-  for (const [name, value] of Object.entries(filter)) if (value.trim()) parameters.set(name, value.trim());
+  // The name of a user may begin with a space.
+  for (const [name, value] of Object.entries(filter)) if (value.trim()) parameters.set(name, name === "user_id" ? value : value.trim());
   if (cursor) parameters.set("cursor", cursor);
   return `ui/api/sagas?${parameters}`;
 }
@@ -106,7 +107,7 @@ function Row({ saga }) {
     <td class="c-status"><${Status} status=${saga.status} /></td>
     <th scope="row" class="c-id"><a class="row-link" href=${link} title=${saga.transaction_id}><code>${shortId(saga.transaction_id)}</code></a></th>
     <td class="c-definition" title="${saga.definition}/${saga.version}"><a href=${definitionLink(saga)}>${saga.definition}<span class="version">/${saga.version}</span></a></td>
-    <td class="c-user ${saga.user_id === null ? "nothing" : ""}" title=${saga.user_id ?? ""}>${saga.user_id ?? NOTHING}</td>
+    <td class="c-user ${saga.user_id === null ? "nothing" : ""}" title=${saga.user_id ?? ""}><bdi>${saga.user_id ?? NOTHING}</bdi></td>
     <td class="c-product">${saga.product_id ?? NOTHING}</td>
     <td class="c-steps"><${StepMarks} saga=${saga} /></td>
     <td class="c-amount number ${saga.amount === null ? "nothing" : ""}">${shownAmount(saga.amount)}</td>
@@ -138,7 +139,7 @@ function Pages({ page, next, isStale, size, resize }) {
   return html`<footer class="pages"><label>${t("pageSize")} <select id="page-size" value=${size} onChange=${resize}>${SIZES.map((n) => html`<option value=${n}>${n}</option>`)}</select></label>
     <span data-testid="page">${t("page", { n: number })}</span>
     <button id="newest" class="button small" disabled=${number < 3} onClick=${() => show(1, null, [])}>${t("newest")}</button>
-    <button id="newer" class="button small" disabled=${number < 2} onClick=${() => show(number - 1, earlier.at(-1), earlier.slice(0, -1))}>${t("newer")}</button>
+    <button id="newer" class="button small" disabled=${number < 2 || (number > 2 && earlier.length === 0)} onClick=${() => show(number - 1, earlier.at(-1), earlier.slice(0, -1))}>${t("newer")}</button>
     <button id="older" class="button small" disabled=${!next || isStale} onClick=${() => show(number + 1, next, before ? [...earlier, before] : [])}>${t("older")}</button></footer>`;
 }
 

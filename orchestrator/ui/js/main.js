@@ -38,6 +38,7 @@ function applyTheme(theme) {
 }
 
 function Choices() {
+  useLanguage();
   const [theme, setTheme] = useState(remembered(local, THEME, "auto"));
   const choose = (value) => {
     remember(local, THEME, value);
@@ -89,19 +90,21 @@ function App() {
   const { state, since, isLong } = useIsLost();
   const main = useRef();
   const isFirst = useRef(true);
+  const lang = language.get();
   useEffect(() => {
     document.title = `${t(VIEWS.find(([path]) => path === view)?.[1] ?? "saga")} · ${t("title")}`;
+  }, [view, id, version, lang]);
+  useEffect(() => {
     // Move the focus for users of keyboards and screen readers, unless the new view has it already.
     if (!isFirst.current && !main.current.contains(document.activeElement)) main.current.focus({ preventScroll: true });
     isFirst.current = false;
   }, [view, id, version]);
   useEffect(() => restoreScroll(kept), [view, id, version, kept.page ?? ""]);
-  const lang = language.get();
   return html`<a class="skip" href="#content" onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>${t("skip")}</a>
     <header class="topbar"><a class="brand" href="#/"><img src="favicon.svg" alt="" width="26" height="26" /><b>${t("title")}</b></a>
       <${Navigation} view=${view} key="nav-${lang}" />
       <span class="connection ${state}" data-testid="connection" data-state=${state} role="status"><i></i>${t(state)}</span>
-      <${Choices} key="choices-${lang}" /></header>
+      <${Choices} /></header>
     ${isLong && html`<div class="banner" role="alert"><${Icon} name="attention" />${t("lostLong", { time: clock(since) })}</div>`}
     <main id="content" ref=${main} tabindex="-1" key="view-${lang}"><${View} view=${view} id=${id} version=${version} search=${search} /></main>
     <${TokenDialog} /><${KeysHelp} /><${Toasts} />`;

@@ -41,7 +41,10 @@ export function Status({ status }) {
 export const Time = ({ at, children }) => html`<time datetime=${at} title=${exact(at)}>${children}</time>`;
 
 /** A step's state as text: in a saga that turned back, a pending step is skipped. */
-export const stateName = (step, saga) => t(step.state === "pending" && saga.status !== "PENDING" ? "skipped" : step.state);
+export function stateName({ state }, { status, resolution }) {
+  if (state === "pending" && status !== "PENDING") return t("skipped");
+  return t(state === "compensating" && resolution ? "notConfirmed" : state);
+}
 
 // More steps than this are shown as one mark per state.
 const MARKS = 5;

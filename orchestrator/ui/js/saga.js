@@ -6,7 +6,7 @@ import { get, post } from "./api.js";
 import { attemptsOf, merged } from "./attempts.js";
 import { Compared } from "./compare.js";
 import { effects } from "./effects.js";
-import { clock, duration, explained, moment, span, traceId } from "./format.js";
+import { clock, duration, explained, isolated, moment, span, traceId } from "./format.js";
 import { Graph } from "./graph.js";
 import { participantName, t } from "./i18n.js";
 import { Copy, Dialog, Icon, Json, Loaded, Status, Time, html } from "./parts.js";
@@ -29,9 +29,13 @@ const hasDefinition = (saga) => saga.graph && !WITHOUT_PAGE.includes(saga.defini
 const hasEnded = (saga) => saga.ended_at !== null;
 
 /** Loads the saga, reloads it after its changes, and keeps the changes as activity. */
+/** What the API takes for an id. Anything else could lead a request to another path. */
+const IS_ID = /^[0-9a-f-]{32,36}$/i;
+
 function useSaga(id) {
   const [state, setState] = useState({ activity: [] });
   useEffect(() => {
+    if (!IS_ID.test(id)) return undefined;
     let isOver = false;
     // Changes from before the page was opened are kept for a day.
     get(`ui/api/sagas/${encodeURIComponent(id)}/changes`).then(({ changes }) => !isOver && setState((before) => ({ ...before, activity: merged(changes, before.activity).slice(-MAX_ACTIVITY) })), () => {});
@@ -164,14 +168,14 @@ function Callout({ status, id, title, reason }) {
 function Why({ saga }) {
   const { error: turned, stuck_because: stuck } = saga;
   return html`${turned && html`<${Callout} status=${saga.status === "FAILED" ? "COMPENSATING" : saga.status} id="why" title="whyTurned" reason=${turned} />`}
-    ${stuck && html`<${Callout} status="FAILED" id="stuck" title="whyStuck" reason=${stuck} />`}`;
+    ${stuck && html`<${Callout} status="FAILED" id="stuck" title=${saga.resolution ? "whyWasStuck" : "whyStuck"} reason=${stuck} />`}`;
 }
 
 /** How a person settled the saga. */
 function Settled({ saga: { resolution } }) {
   if (!resolution) return null;
   const { at, by, note } = resolution;
-  return html`<section class="card settled" data-testid="settled"><header><h2>${t(by ? "settledBy" : "settled", { by, time: moment(at) })}</h2></header><p>${note}</p></section>`;
+  return html`<section class="card settled" data-testid="settled"><header><h2>${t(by ? "settledBy" : "settled", { by: isolated(by), time: moment(at) })}</h2></header><p><bdi>${note}</bdi></p></section>`;
 }
 
 function Effects({ saga }) {
@@ -220,7 +224,7 @@ function Data({ saga: { input, outputs, steps: all, ended_at: endedAt } }) {
 
 function Title({ saga }) {
   if (!isPurchase(saga)) return html`<h1>${t("saga")} <span class="saga-title">${saga.definition}<span class="version">/${saga.version}</span></span></h1>`;
-  return html`<h1>${t("purchase")} <span class="saga-title">${saga.input?.user_id ?? NOTHING} · ${shownAmount(saga.input?.amount)}</span></h1>`;
+  return html`<h1>${t("purchase")} <span class="saga-title"><bdi>${saga.input?.user_id ?? NOTHING}</bdi> · ${shownAmount(saga.input?.amount)}</span></h1>`;
 }
 
 function Whole({ saga, activity, reload }) {
@@ -246,7 +250,7 @@ function Whole({ saga, activity, reload }) {
 
 export function Saga({ id }) {
   const { saga, error, activity, reload } = useSaga(id);
-  const isUnknown = error && [404, 422].includes(error.status);
+  const isUnknown = !IS_ID.test(id) || (error && [404, 422].includes(error.status));
   const { hash, kept } = lastOverview();
   // The list as it was: its filters, its page, and where it was scrolled to.
   const back = (event) => {

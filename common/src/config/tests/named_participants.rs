@@ -81,6 +81,10 @@ fn every_mistake_in_a_named_participant_is_reported_with_its_key() {
         ),
         ("flights", "url = 'flights:80'", "participants.flights.url", &format!("is \"flights:80\", {address}")),
         ("flights", "url = 'ftp://flights'", "participants.flights.url", &format!("is \"ftp://flights\", {address}")),
+        ("flights", "url = 'http://f:70000'", "participants.flights.url", &format!("is \"http://f:70000\", {address}")),
+        ("flights", "url = 'http://f:0'", "participants.flights.url", &format!("is \"http://f:0\", {address}")),
+        ("flights", "url = 'http://f:'", "participants.flights.url", &format!("is \"http://f:\", {address}")),
+        ("flights", "url = 'http://f/#a'", "participants.flights.url", &format!("is \"http://f/#a\", {address}")),
         ("flights", "url = 'http://f/?a=b'", "participants.flights.url", &format!("is \"http://f/?a=b\", {address}")),
         (
             "flights",

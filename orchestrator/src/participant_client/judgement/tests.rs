@@ -153,7 +153,7 @@ fn a_named_participant_is_judged_by_its_decisions_or_by_its_statuses() {
         (&status, &action, 425, None, 7, "", "ongoing 7"),
         (&status, &action, 425, None, 0, "", "ongoing 1"),
         (&status, &undo, 425, None, 0, "", "ongoing 1"),
-        (&recorded, &action, 425, None, 7, "", "never"),
+        (&recorded, &action, 425, None, 7, "", "after 7"),
         // A compensation is never refused.
         (&status, &undo, 409, None, 0, r#"{"error":"shipped"}"#, "after 0"),
         (&status, &undo, 409, Some("refused"), 3, "", "after 3"),
@@ -182,7 +182,7 @@ fn a_named_participant_is_judged_by_its_decisions_or_by_its_statuses() {
         (&Judging::Own, &action, 409, None, 0, r#"{"error":"full"}"#, "never"),
         (&Judging::Own, &action, 409, Some("refused"), 0, r#"{"title":"t"}"#, "refused: flights conflict: refused"),
         (&Judging::Own, &undo, 404, None, 0, "", "never"),
-        (&Judging::Own, &action, 425, None, 0, "", "never"),
+        (&Judging::Own, &action, 425, None, 0, "", "after 0"),
     ];
     for (judging, purpose, status, decision, retry_after, body, expected) in cases {
         let retry_after = Duration::from_secs(*retry_after);
