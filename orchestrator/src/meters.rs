@@ -146,7 +146,7 @@ impl ClientMeters {
             }
             self.operations.insert(operation.to_owned());
         }
-        gauge!(BREAKER, "participant" => self.participant.to_string(), "operation" => operation.to_owned()).set(level);
+        show_breaker(&self.participant, operation, level);
     }
 
     pub(crate) fn attempted(&mut self, attempted: Attempted) {
@@ -165,4 +165,9 @@ impl ClientMeters {
         });
         seconds.record(took);
     }
+}
+
+/// Sets the level of a breaker: 0 closed, 1 half-open, 2 open.
+pub(crate) fn show_breaker(participant: &str, operation: &str, level: f64) {
+    gauge!(BREAKER, "participant" => participant.to_owned(), "operation" => operation.to_owned()).set(level);
 }

@@ -31,6 +31,7 @@ use chrono::Utc;
 use common::config::Settings;
 use common::http::{HeaderValue, Transport, bearer, outgoing_bearer};
 use common::supervision::{ActorEntry, ChildSpec, Handle, child};
+use common::telemetry;
 use common::tls::HttpVersion;
 use common::traces::Tracer;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -52,7 +53,7 @@ use self::send::send;
 use self::slot::Slot;
 pub(crate) use self::url::BadUrl;
 use self::url::Peer;
-use crate::meters::{Attempted, ClientMeters};
+use crate::meters::{Attempted, ClientMeters, show_breaker};
 use crate::outages::{Outages, Parked};
 use crate::waker::Confirmations;
 use saga_engine::definition::full_name;
@@ -62,8 +63,9 @@ use saga_engine::world::{Answer, Call, Purpose, Urgency};
 /// Label values in metrics.
 const COMPENSATION: &str = "compensation";
 const DONE: &str = "done";
-/// Level of a closed breaker in metrics.
+/// Levels of breakers in metrics; an open one is 2.
 const CLOSED_LEVEL: f64 = 0.0;
+const HALF_OPEN_LEVEL: f64 = 1.0;
 
 /// A call and the receiver of its outcome.
 pub(crate) struct Calling {
@@ -226,6 +228,13 @@ impl Actor for Client {
         let replicas = arguments.replicas.clone();
         let following =
             replicas.is_named().then(|| tokio::spawn(replicas.follow(system_lookup(), arguments.look_up_every)));
+        let (breakers, of) = (Arc::downgrade(&shown), service.clone());
+        telemetry::at_scrape(move || {
+            let (breakers, now) = (breakers.upgrade()?.breakers.load_full(), Instant::now());
+            let are_due = breakers.iter().filter(|(_, breaker)| breaker.state_at(now) == "half-open");
+            are_due.for_each(|(operation, _)| show_breaker(&of, operation, HALF_OPEN_LEVEL));
+            Some(())
+        });
         let measured = Arc::downgrade(&shown);
         let meters = ClientMeters::new(service.clone(), move || {
             let shown = measured.upgrade()?;
@@ -372,10 +381,9 @@ fn learn(state: &mut State, finished: Finished) {
 fn show_breakers(state: &mut State) {
     let breakers = state.operations.shown();
     for (operation, breaker) in &breakers {
-        // 0 closed, 1 half-open, 2 open.
         let level = match breaker.state {
             "closed" => CLOSED_LEVEL,
-            "half-open" => 1.0,
+            "half-open" => HALF_OPEN_LEVEL,
             _ => 2.0,
         };
         state.meters.breaker(operation, level);
@@ -389,7 +397,7 @@ fn open(breakers: &BTreeMap<String, ShownBreaker>) -> Vec<OpenBreaker> {
     let not_closed = breakers.iter().filter(|(_, breaker)| breaker.next_probe.is_some());
     let shown = |(operation, breaker): (&String, &ShownBreaker)| OpenBreaker {
         operation: operation.clone(),
-        state: breaker.state.to_owned(),
+        state: breaker.state_at(now).to_owned(),
         next_probe_at: breaker.next_probe.map(|probe| time + probe.saturating_duration_since(now)),
         turned_away: breaker.turned_away.load(Ordering::Relaxed),
     };

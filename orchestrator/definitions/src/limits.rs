@@ -15,6 +15,8 @@ pub const VERSIONS: RangeInclusive<u64> = 1..=i32::MAX as u64;
 pub const DURATIONS_MS: RangeInclusive<u64> = 1..=86_400_000;
 /// Attempts at an action.
 pub const ATTEMPTS: RangeInclusive<u64> = 1..=1_000;
+/// The most outputs of all steps together: each may have 1,000 bytes, and a row of the saga log carries all.
+pub const MAX_OUTPUTS: usize = 500;
 /// Calls of one saga in flight at once.
 pub const PARALLEL: RangeInclusive<u64> = 1..=100;
 

@@ -6,7 +6,7 @@ mod step;
 use foundation::names::{FORM, is_name};
 use smol_str::SmolStr;
 
-use crate::limits::{DURATIONS_MS, PARALLEL, VERSIONS};
+use crate::limits::{DURATIONS_MS, MAX_OUTPUTS, PARALLEL, VERSIONS};
 use crate::name::{INLINE, is_reserved};
 use crate::pointer::Pointer;
 use crate::problem::{Place, Problems, did_you_mean};
@@ -186,7 +186,12 @@ fn read_steps<'a>(list: &'a Node, participants: &[&str], problems: &mut Problems
         let after = read_after(table, index, &names, problems);
         step::read(&node.place, table, names[index].clone(), after, participants, problems)
     });
-    Some(steps.collect())
+    let steps: Vec<StepOutline<'_>> = steps.collect();
+    let outputs: usize = steps.iter().map(|step| step.outputs.len()).sum();
+    if outputs > MAX_OUTPUTS {
+        problems.error(&list.place, format!("the steps have {outputs} outputs: at most {MAX_OUTPUTS} are possible"));
+    }
+    Some(steps)
 }
 
 fn what_of(name: &str) -> String {

@@ -65,30 +65,51 @@ impl fmt::Display for Problem {
 #[error("{}", .0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Rejected(pub Vec<Problem>);
 
+/// The most problems that are listed; the others are counted.
+const MAX_LISTED: usize = 100;
+
 /// Collects problems while a definition is read.
 #[derive(Default)]
-pub(crate) struct Problems(Vec<Problem>);
+pub(crate) struct Problems {
+    listed: Vec<Problem>,
+    left_out: usize,
+    has_errors: bool,
+}
 
 impl Problems {
     pub(crate) fn error(&mut self, place: &Place, text: impl Into<String>) {
-        self.0.push(Problem { severity: Severity::Error, place: place.clone(), text: text.into() });
+        self.has_errors = true;
+        self.add(Severity::Error, place, text);
     }
 
     pub(crate) fn warning(&mut self, place: &Place, text: impl Into<String>) {
-        self.0.push(Problem { severity: Severity::Warning, place: place.clone(), text: text.into() });
+        self.add(Severity::Warning, place, text);
+    }
+
+    fn add(&mut self, severity: Severity, place: &Place, text: impl Into<String>) {
+        if self.listed.len() < MAX_LISTED {
+            self.listed.push(Problem { severity, place: place.clone(), text: text.into() });
+        } else {
+            self.left_out += 1;
+        }
     }
 
     pub(crate) fn has_errors(&self) -> bool {
-        self.0.iter().any(|problem| problem.severity == Severity::Error)
+        self.has_errors
     }
 
     /// Returns them by line; problems of a body keep the order in which they were found.
     pub(crate) fn into_sorted(mut self) -> Vec<Problem> {
-        self.0.sort_by_key(|problem| match problem.place {
+        self.listed.sort_by_key(|problem| match problem.place {
             Place::Line(line) => line,
             Place::Pointer(_) => 0,
         });
-        self.0
+        if let (Some(last), 1..) = (self.listed.last(), self.left_out) {
+            let text = format!("{} more problems are not listed", self.left_out);
+            let severity = if self.has_errors { Severity::Error } else { Severity::Warning };
+            self.listed.push(Problem { severity, place: last.place.clone(), text });
+        }
+        self.listed
     }
 }
 

@@ -68,22 +68,27 @@ pub(super) struct Accepted<'a> {
     timestamp: String,
 }
 
+const NOT_REVERTED: &str = "Transaction failed and could not be reverted yet";
+const SETTLED_BY_HAND: &str = "Transaction failed and was settled by an operator; its status has the resolution";
+
 /// Response from the state that the saga's actor has just written.
 pub(super) fn of_standing(standing: &Standing) -> Response {
     let Standing { saga, status, error, at } = standing;
     let outputs = saga.progress().log.outputs().clone();
-    settled(saga.id, *status, &Order::of_input(&saga.input), &outputs, error.as_deref(), *at)
+    settled(saga.id, *status, NOT_REVERTED, &Order::of_input(&saga.input), &outputs, error.as_deref(), *at)
 }
 
 /// Response from the row: for an ended saga, the same bytes as the first response.
 pub(super) fn of_row(row: &StoredSaga) -> Response {
     let at = row.ended_at.unwrap_or_else(Utc::now);
-    settled(row.id, row.status, &Order::of_input(&row.input), &row.outputs, row.error.as_deref(), at)
+    let failed = if row.ended_at.is_some() { SETTLED_BY_HAND } else { NOT_REVERTED };
+    settled(row.id, row.status, failed, &Order::of_input(&row.input), &row.outputs, row.error.as_deref(), at)
 }
 
 fn settled(
     id: SagaId,
     status: Status,
+    failed: &str,
     order: &Order,
     outputs: &Outputs,
     error: Option<&str>,
@@ -92,7 +97,7 @@ fn settled(
     let (code, message) = match status {
         Status::Completed => (StatusCode::OK, "Transaction completed successfully"),
         Status::Compensated => (StatusCode::CONFLICT, "Transaction failed and was reverted"),
-        Status::Failed => (StatusCode::BAD_GATEWAY, "Transaction failed and could not be reverted yet"),
+        Status::Failed => (StatusCode::BAD_GATEWAY, failed),
         Status::Pending | Status::Compensating => (StatusCode::ACCEPTED, "Transaction is running"),
     };
     let answer = Settled {

@@ -52,6 +52,14 @@ pub(super) struct ShownBreaker {
     pub(super) turned_away: Arc<AtomicU64>,
 }
 
+impl ShownBreaker {
+    /// Returns its state. Only a call changes the breaker, so one whose pause is over is half-open for people: the next
+    /// call is its probe, whenever that comes.
+    pub(super) fn state_at(&self, now: Instant) -> &'static str {
+        if self.next_probe.is_some_and(|probe| probe <= now) { "half-open" } else { self.state }
+    }
+}
+
 impl Operations {
     pub(super) fn new(participant: SmolStr, names: &[SmolStr], breaker: BreakerSettings, limit: usize) -> Operations {
         let limit = limit.max(1);

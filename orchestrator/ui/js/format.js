@@ -59,10 +59,12 @@ export function ago(date) {
   return relative.format(Math.round(seconds / 86_400), "day");
 }
 
-/** The last part of an id: ids sort by time, so neighbours differ only there. */
+// Letters that are written from right to left, and characters that change the direction.
+const TURNS = /[\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufeff]/;
 /** A text of somebody else within one of ours: its direction of writing does not reach what follows. */
-export const isolated = (text) => `\u2068${text}\u2069`;
+export const isolated = (text) => (TURNS.test(text ?? "") ? `\u2068${text}\u2069` : text);
 
+/** The last part of an id: ids sort by time, so neighbours differ only there. */
 export const shortId = (id) => `…${id.slice(-8)}`;
 
 /** The trace id of a saga: all its calls carry the saga's id as trace id. */

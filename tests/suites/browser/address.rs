@@ -4,7 +4,7 @@ use serde_json::json;
 use tests::{PATIENCE, Stack, StackOptions, browser::Browser, browser::Screen, stack::ORCHESTRATOR, wait_until};
 
 use super::list::sagas;
-use super::{LIVE, buy, with_dashboard};
+use super::{LIVE, buy, dashboard, with_dashboard};
 
 /// Inserts sagas that have ended.
 async fn insert_ended(stack: &Stack, sagas: usize) {
@@ -31,6 +31,17 @@ async fn see_page(browser: &Browser, number: usize) {
 async fn see_scrolled(browser: &Browser, expected: u64) {
     wait_until(&format!("the page is scrolled to {expected}"), PATIENCE, async || {
         (browser.run("return Math.round(scrollY)", vec![]).await == expected).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_names_no_saga_says_so() {
+    with_dashboard(StackOptions::default(), Screen::Desktop, "", async |stack, browser| {
+        for id in ["%", "%E0%A4%A", "", "..", "nobody"] {
+            browser.open(&dashboard(stack, &format!("saga/{id}"))).await;
+            browser.see_text("[role=alert]", "There is no saga").await;
+        }
     })
     .await;
 }

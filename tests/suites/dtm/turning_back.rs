@@ -109,6 +109,20 @@ async fn calls_in_flight_are_waited_for_before_their_compensation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_in_flight_at_the_timeout_is_waited_for_too() {
+    let branches = Branches::start().await;
+    with_stack(speaking(&branches), async |stack: &Stack| {
+        branches.answer("/a", &[Reply { after: Duration::from_millis(2_500), ..DONE }]);
+        let limits = json!({ "timeout_to_fail": 1, "request_timeout": 20 });
+        let answer = submit(stack, with(two(&branches, "g"), limits)).await.expect(409);
+        assert!(answer.json()["message"].as_str().unwrap().contains("Deadline passed"), "{}", answer.text);
+        assert_eq!(branches.paths(), ["/a", "/a/undo"]);
+        assert!(shown(&query(stack, "g").await).contains(&"action 01 succeed".to_owned()), "its outcome was heard");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_by_force_ends_a_running_saga_and_undoes_nothing() {
     let branches = Branches::start().await;
     with_stack(speaking(&branches), async |stack: &Stack| {

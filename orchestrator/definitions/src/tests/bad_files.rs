@@ -250,6 +250,21 @@ fn a_placeholder_that_can_never_have_a_value_is_an_error() {
 }
 
 #[test]
+fn what_could_be_endless_has_a_limit() {
+    let outputs = |count: usize| {
+        let outputs: Vec<String> = (0..count).map(|number| format!("o{number} = \"/o\"")).collect();
+        let outputs = outputs.join(", ");
+        format!("uncompensated = true\naction = {{ method = \"PUT\", path = \"/x\" }}\noutputs = {{ {outputs} }}")
+    };
+    check_hotel(&outputs(498), &[]);
+    check_hotel(&outputs(499), &[(4, "the steps have 501 outputs: at most 500 are possible")]);
+    let rejected =
+        SagaFile::parse(&"[[steps]]\n".repeat(100), Format::Toml, Identity::Inside, &PARTICIPANTS).unwrap_err();
+    assert_eq!(rejected.0.len(), 101);
+    assert!(rejected.to_string().ends_with("more problems are not listed"), "{rejected}");
+}
+
+#[test]
 fn a_compensation_may_use_outputs_of_earlier_steps_only() {
     let later = HEAD.replace("/bookings/{saga.id}", "/bookings/{outputs.hotel.room}");
     let hotel =

@@ -46,19 +46,26 @@ impl Outputs {
     /// Tells whether the saga log can store them: at most 1,000 bytes a value, to keep rows small, and no NUL, which
     /// PostgreSQL refuses.
     pub fn fit_the_log(&self) -> bool {
-        self.0.values().all(|value| match value {
-            Value::String(text) => text.len() <= MAX_OUTPUT_BYTES && !text.contains('\0'),
-            Value::Null | Value::Bool(_) | Value::Number(_) => true,
-            Value::Array(_) | Value::Object(_) => {
-                let text = value.to_string();
-                text.len() <= MAX_OUTPUT_BYTES && !text.contains("\\u0000")
-            }
-        })
+        let length = |value: &Value| match value {
+            Value::String(text) => text.len(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::Array(_) | Value::Object(_) => value.to_string().len(),
+        };
+        self.0.values().all(|value| length(value) <= MAX_OUTPUT_BYTES && !has_nul(value))
     }
 
     /// Adds the outputs of another step; they replace outputs of the same name.
     pub fn merge(&mut self, other: Outputs) {
         self.0.extend(other.0);
+    }
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
     }
 }
 

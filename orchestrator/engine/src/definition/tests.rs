@@ -106,6 +106,8 @@ fn outputs_that_no_row_could_hold_are_known() {
         (Value::from("4".repeat(1_001)), false),
         (serde_json::json!({ "a": [1, "b"] }), true),
         (serde_json::json!({ "a": "b\u{0}" }), false),
+        (serde_json::json!({ "a\u{0}": ["b"] }), false),
+        (serde_json::json!(["a backslash and letters: \\u0000"]), true),
         (serde_json::json!(vec![1; 600]), false),
     ] {
         assert_eq!(Outputs::one("payment_id", value.clone()).fit_the_log(), fit, "{value}");
