@@ -111,12 +111,15 @@ impl SagaLog {
         let names_all = row.started.iter().any(|name| name == NAMES_ALL);
         for (step, named) in log.steps.iter_mut().zip(definition.steps()) {
             if step.kind != Kind::ReadOnly {
-                step.start = match row.started.contains(&named.name) {
-                    true => StartInLog::Written,
-                    false if names_all => StartInLog::Missing,
-                    // Written by an earlier version, which named only those that must be recorded.
-                    false if !row.started.is_empty() && step.start == StartInLog::Missing => StartInLog::Missing,
-                    false => StartInLog::NotRecorded,
+                step.start = if row.started.is_empty() {
+                    StartInLog::NotRecorded
+                } else if row.started.contains(&named.name) {
+                    StartInLog::Written
+                } else if names_all || step.start == StartInLog::Missing {
+                    StartInLog::Missing
+                } else {
+                    // An earlier version wrote the row, and named only those that must be recorded.
+                    StartInLog::Written
                 };
             }
             if step.kind != Kind::ReadOnly && step.start != StartInLog::Missing && !no_effect_started {

@@ -218,6 +218,12 @@ fn the_row_tells_which_steps_may_have_started_however_participants_are_judged_no
     ] {
         let log = SagaLog::recovered(&with_a_recorded_start(now), turned_back(started, Outputs::one("o", 1)));
         assert_eq!([1, 2].map(|step| log.step(step).needs_undo()), undone, "{now:?} {started:?}");
+        let next = plan::started(&log);
+        let later = SagaLog::recovered(
+            &with_a_recorded_start(now),
+            Recovered { started: next, ..turned_back(&[], Outputs::one("o", 1)) },
+        );
+        assert_eq!([1, 2].map(|step| later.step(step).needs_undo()), undone, "after a write: {now:?} {started:?}");
     }
 }
 
