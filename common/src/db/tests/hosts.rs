@@ -165,7 +165,8 @@ async fn without_a_primary_a_standby_is_read_for_display_only_and_errors_name_ev
         let error = refused.unwrap_err().to_string();
         for part in [
             format!("PostgreSQL at socket {} is read-only", standby.folder()),
-            format!("{}: no answer within 300ms", hangs.name()),
+            // Its share of the time, less what the search has taken by then.
+            format!("{}: no answer within ", hangs.name()),
             format!("{}: error connecting to server: Connection refused", refuses.name()),
         ] {
             assert!(error.contains(&part), "{error} lacks {part}");
