@@ -8,6 +8,7 @@ use common::http::{ApiError, Request, Response, StatusCode, json};
 use super::view::WithDefinition;
 use super::{ApiContext, saga_id, secret, unconfirmed, unknown, unreadable, unreadable_row};
 use crate::store::reader;
+use saga_engine::SagaId;
 use saga_engine::running::RunningSaga;
 use saga_engine::stored::StoredSaga;
 
@@ -26,6 +27,12 @@ pub(super) enum Found {
     Row(Box<StoredSaga>),
 }
 
+/// Tells whether a person has settled a FAILED saga, which its actor learns with its next write.
+async fn is_settled(api: &ApiContext, id: SagaId) -> bool {
+    let row = api.saga_log.read_for_display(move |connection| Box::pin(reader::by_id(connection, id))).await;
+    matches!(row, Ok(Some(Ok(row))) if row.ended_at.is_some())
+}
+
 /// Finds the saga of a request.
 pub(super) async fn find(api: &ApiContext, request: &Request) -> Result<Found, ApiError> {
     let id = saga_id(request)?;
@@ -34,11 +41,11 @@ pub(super) async fn find(api: &ApiContext, request: &Request) -> Result<Found, A
     if api.lease.covers_memory()
         && let Some(saga) = api.running.get(id)
     {
-        let is_shown = {
+        let (is_shown, is_failed) = {
             let log = &saga.progress().log;
-            log.is_begun() && log.ended().is_none()
+            (log.is_begun() && log.ended().is_none(), log.is_marked_failed())
         };
-        if is_shown {
+        if is_shown && !(is_failed && is_settled(api, id).await) {
             secret::check(request, id, saga.secret.as_ref())?;
             return Ok(Found::Running(saga));
         }

@@ -170,17 +170,11 @@ struct Listener {
     _place: (OwnedSemaphorePermit, Share),
 }
 
-fn comment() -> SseEvent {
-    SseEvent::default().comment("listening")
-}
-
 impl Listener {
     async fn run(mut self, start: Start) -> Result<std::convert::Infallible, StreamEnd> {
-        // A comment opens the stream at once and gives the client a position to resume from, should no event follow. A
-        // state that follows carries the position itself: a client that has not received it must ask for it again.
-        let opening = if matches!(start, Start::Now(Some(_))) { comment() } else { self.mark() };
+        // A comment opens the stream at once and gives the client a position to resume from, should no event follow.
         let come_back_after_ms = rand::rng().random_range(COME_BACK_AFTER_MS);
-        self.send(opening.retry(Duration::from_millis(come_back_after_ms))).await?;
+        self.send(self.mark().retry(Duration::from_millis(come_back_after_ms))).await?;
         match start {
             Start::InThePast => self.catch_up().await?,
             Start::Now(Some(change)) => {
@@ -207,7 +201,7 @@ impl Listener {
 
     /// Returns a comment that moves the client's `Last-Event-ID` to this listener's cursor.
     fn mark(&self) -> SseEvent {
-        comment().id(self.cursor.to_string())
+        SseEvent::default().comment("listening").id(self.cursor.to_string())
     }
 
     /// Sends all events in the table after the cursor.
